@@ -1,0 +1,139 @@
+/* A profile: what one or more traces of a run say, aggregated while streaming. It holds times, counts and structure, no joules:
+ * energy.h prices it, the optimizer transforms it, the report shows it. Times in seconds, sizes in bytes, FLOP as counted by trace/op.h. */
+#ifndef TVG_PROFILE_H
+#define TVG_PROFILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../trace/op.h"
+#include "interval.h"
+#include "reader.h"
+#include "result.h"
+
+struct tvg_device;
+
+/* One distinct op (dictionary entry) with all its calls. */
+struct tvg_op_stat {
+    struct tvg_op op;       /* strings live in the profile's arena */
+    uint64_t count;
+    double seconds;         /* summed durations */
+    double seconds_first;   /* duration of the first visit: warm-up */
+    double seconds_min, seconds_max;
+    double seconds_by_phase[6];  /* indexed by enum tvg_phase_kind */
+    uint64_t count_by_phase[6];
+    uint64_t repeats;       /* calls whose three addresses equal those of an earlier call of the same op (diagnostic) */
+    uint64_t b_distinct;    /* distinct B addresses seen, saturating; weights have few, activations may have many */
+    double energy_scale;    /* set by rewrites: factor on modelled energy beside bytes and FLOP; 1 by default */
+};
+
+/* Consecutive calls of one thread that share an operand: what merge and batching rewrites look for. */
+enum tvg_group_kind { TVG_GROUP_SAME_A = 1, /* same A, different B: QKV, gate/up */ TVG_GROUP_SAME_B /* same B, different A: could be one call */ };
+struct tvg_group {
+    enum tvg_group_kind kind;
+    uint32_t member_count;
+    uint32_t member[8];     /* indices into profile.ops, in call order; for SAME_B longer runs repeat member[0] */
+    uint64_t run_length;    /* SAME_B: calls in the run */
+    uint64_t count;         /* how many times this run was seen */
+    bool independent;       /* no member writes (by address) what a later one reads */
+};
+
+enum tvg_phase_kind { TVG_PHASE_START = 0, TVG_PHASE_LOAD, TVG_PHASE_WARMUP, TVG_PHASE_STEADY, TVG_PHASE_WAITING, TVG_PHASE_END };
+const char *tvg_phase_name(enum tvg_phase_kind kind);
+struct tvg_phase {
+    double seconds, op_seconds, cpu_seconds;
+    uint64_t ops;
+    uint64_t flop;
+};
+
+/* A repeated forward pass found in the op sequence. Steps with the same op sequence up to lengths are one class. */
+enum tvg_step_kind { TVG_STEP_PASS = 0, TVG_STEP_PREFILL, TVG_STEP_DECODE };
+struct tvg_step_class {
+    enum tvg_step_kind kind;
+    uint64_t count;
+    uint64_t ops;           /* ops of one step */
+    uint64_t rows_min, rows_max; /* m of the anchor op: tokens in the step */
+    double seconds, seconds_min, seconds_max, seconds_median; /* wall time of steps: sum, extremes, median (sampled) */
+    double op_seconds;
+    double flop;
+    char anchor[96];        /* the op that starts a step, for display */
+};
+
+struct tvg_unit {
+    char kind[24];          /* output_token, input_token, image, sequence, audio_second, request, pass */
+    double value;
+    enum tvg_basis basis;   /* exact (the program said it), given (--tokens), inferred, none */
+    char how[160];          /* "rows of the output projection", "tvg_tokens() marks" */
+};
+
+/* Energy meters found in the trace. */
+struct tvg_meter {
+    char name[64];          /* "package-0", "dram-0", "psys", "GPU 0" */
+    char boundary[24];      /* package, dram, platform, board */
+    double joules;          /* from first to last sample */
+    double seconds;         /* the window it covers */
+    double joules_in_ops;   /* reserved for windows that fall into op time */
+    uint32_t samples, wraps;
+};
+
+struct tvg_coverage_note {
+    char *what, *subject, *detail; /* raw; escape before showing */
+    uint64_t count;
+};
+
+struct tvg_profile {
+    /* ops, in order of first appearance */
+    struct tvg_op_stat *ops;
+    uint32_t op_count;
+    struct tvg_group *groups;
+    uint32_t group_count;
+    struct tvg_step_class *steps;
+    uint32_t step_count;
+    struct tvg_unit *units;
+    uint32_t unit_count;
+    struct tvg_meter *meters;
+    uint32_t meter_count;
+    struct tvg_coverage_note *notes;
+    uint32_t note_count;
+    struct tvg_phase phase[6];
+
+    /* totals */
+    uint64_t total_ops;
+    double flop, bytes;     /* double: sums over billions of calls */
+    double wall_seconds;    /* from the process's start (or first block) to its end */
+    double op_seconds;      /* summed durations, all threads */
+    double op_wall_seconds; /* time in which at least one op ran (union over threads) */
+    double cpu_seconds;     /* process CPU time, user + system */
+    double own_seconds;     /* the recorder's own cost */
+    uint32_t threads;       /* threads that ran ops */
+    uint32_t processes;
+    struct tvg_damage damage;
+
+    /* manifest: key/value pairs as recorded */
+    struct tvg_pair { char *key, *value; } *manifest;
+    uint32_t manifest_count;
+    char command[256];
+    char cpu_model[128];    /* brand string */
+    char cpu_id[32];        /* "AuthenticAMD-26-2": vendor-family-model */
+    uint32_t cpus_online, cpus_allowed, cores_physical;
+
+    struct tvg_arena *arena;
+};
+
+struct tvg_profile_options {
+    double tokens;              /* --tokens N, 0 when not given */
+    const char *unit_kind;      /* --units KIND=N */
+    double unit_value;
+    bool skip_warmup;
+    void (*progress)(uint64_t done, uint64_t total, void *context); /* or NULL */
+    void *context;
+};
+
+/* Reads a trace file or a run folder (every *.tvg in it). The profile is the caller's, released with tvg_profile_free. */
+bool tvg_profile_load(struct tvg_profile **profile, const char *path, const struct tvg_profile_options *options, struct tvg_error *error);
+/* A deep copy whose ops, groups and steps a rewrite may change. */
+struct tvg_profile *tvg_profile_copy(const struct tvg_profile *profile);
+void tvg_profile_free(struct tvg_profile *profile);
+const char *tvg_profile_manifest(const struct tvg_profile *profile, const char *key); /* NULL when absent */
+
+#endif

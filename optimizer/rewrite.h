@@ -1,0 +1,60 @@
+/* What a rewrite is, and the replay that re-costs a rewritten profile. Adding a rewrite is one file and one line in rewrites.c. */
+#ifndef TVG_REWRITE_H
+#define TVG_REWRITE_H
+
+#include "../analyzer/energy.h"
+#include "../analyzer/profile.h"
+
+enum tvg_nature { TVG_FINDING = 0, TVG_ASSUMPTION, TVG_OPERATOR };
+enum tvg_loss { TVG_LOSS_EXACT = 0, TVG_LOSS_ROUNDING, TVG_LOSS_BOUNDED, TVG_LOSS_RETRAIN };
+
+struct tvg_assumption { char name[32]; double value; };  /* --assume prune=0.5 */
+
+struct tvg_rewrite_context {
+    const struct tvg_device *device, *gpu;
+    const char *argument;                      /* NAME=ARG, or NULL */
+    const struct tvg_assumption *assumptions;
+    uint32_t assumption_count;
+    uint64_t cores;                            /* cores the run could use */
+};
+
+struct tvg_rewrite_outcome {
+    bool applied;
+    char reason[256];      /* refused: why; applied: what was changed, in numbers */
+    double covered_flop;   /* share of FLOP it touched, 0..1 */
+    double time_uncertainty; /* relative, of re-priced ops: 0.4 for the roofline rule */
+};
+
+struct tvg_rewrite {
+    const char *name;      /* "bf16" */
+    const char *summary;   /* one line for people */
+    const char *what_to_do;/* which flag, which line, whose job, whether it can be undone */
+    const char *citation;
+    enum tvg_nature nature;
+    enum tvg_loss loss;
+    bool diagnostic_only;  /* reports, never claims a saving */
+    /* Changes `profile` (a private copy) and returns what it did. Must leave the profile untouched when it refuses. */
+    void (*transform)(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome);
+};
+
+extern const struct tvg_rewrite *const tvg_rewrites[]; /* NULL-terminated, in order of presentation */
+const struct tvg_rewrite *tvg_rewrite_find(const char *name);
+
+/* One rewrite, replayed. */
+struct tvg_replay {
+    const struct tvg_rewrite *rewrite;
+    struct tvg_rewrite_outcome outcome;
+    double seconds;                    /* wall time of the rewritten run */
+    struct tvg_interval energy;        /* J of the rewritten run, same work: the machine is released when the work ends */
+    struct tvg_interval saved_work;    /* J saved, same work */
+    struct tvg_interval saved_rate;    /* J saved, same rate: the time saved is spent awake */
+    double time_saved;                 /* s */
+    double energy_zero_at;             /* assumptions: value of the assumption at which the saving is 0; NAN when none */
+};
+
+/* Replays `rewrites` together (composed by re-costing, in the given order) on top of `profile` priced as `energy`.
+ * Savings are the difference of two replays with the same coefficients and the same meter scale. */
+bool tvg_replay_run(struct tvg_replay *replay, const struct tvg_rewrite *const *rewrites, uint32_t count, const struct tvg_profile *profile,
+                    const struct tvg_energy *energy, const struct tvg_rewrite_context *context, struct tvg_error *error);
+
+#endif

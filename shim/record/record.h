@@ -1,0 +1,81 @@
+/* What a hook needs to turn a call into a recorded op, and what the rest of the shim needs of the recorder.
+ * Hot path: tvg_call_begin, tvg_slot_find, tvg_now, tvg_call_end: no allocation, no lock, no system call, errno untouched.
+ * The guard contract (re-entrancy, errno, signals, longjmp, exceptions, fork, ...) is stated in guard.h, each line with its test. */
+#ifndef TVG_SHIM_RECORD_H
+#define TVG_SHIM_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../../trace/op.h"
+
+/* Identity of an op on the hot path: what the hook packs from the call's arguments. Word 0 starts with the entry's number, so that keys
+ * of different entries never meet; the last word is the return address. What the other words mean is between a hook and its describe(). */
+enum { TVG_KEY_WORDS = 6 };
+struct tvg_key {
+    uint64_t word[TVG_KEY_WORDS];
+};
+
+struct tvg_entry;
+/* Fills `op` from a key: called once per new key, on the slow path (signals blocked, no malloc). */
+typedef void tvg_describe(const struct tvg_entry *entry, const struct tvg_key *key, struct tvg_op *op);
+
+/* One name that is stood in for: static data made from the spec tables. */
+struct tvg_entry {
+    const char *name;       /* exact symbol: "scipy_cblas_sgemm64_" */
+    tvg_describe *describe;
+    const void *detail;     /* for describe(): the family's own constants (types, kind, convention) */
+    uint16_t number;        /* index in the table of all entries */
+    uint8_t net;            /* enum tvg_net */
+};
+
+/* A dictionary slot in the process: immutable once published, but for `target`, which a library unload voids. */
+struct tvg_slot {
+    struct tvg_key key;
+    uint32_t op_id;
+    uint32_t flags;
+    void *target;           /* the real function for this caller; NULL: resolve again with tvg_resolve() */
+};
+
+/* One call in progress; lives on the wrapper's stack, released by tvg_call_release through __attribute__((cleanup)). */
+struct tvg_call {
+    struct tvg_thread *thread; /* NULL: not recording this call */
+    uintptr_t outer_frame;     /* the guard's value before, restored on release */
+    uint64_t start;            /* ticks */
+};
+
+/* Enters the guard. True when this is the outermost recorded call of the thread and recording is on: then the caller goes on with
+ * tvg_slot_find, tvg_now, the real call, tvg_call_end. False: call the real function and nothing else. `frame` is __builtin_frame_address(0). */
+static inline bool tvg_call_begin(struct tvg_call *call, void *frame);
+/* Leaves the guard; runs on return, on a C++ exception and on forced unwinding. */
+static inline void tvg_call_release(struct tvg_call *call);
+/* The slot of `key`, made (described, resolved, written to the dictionary) when it is new. `wide` is the thread's own when the
+ * dictionary is full. NULL only when the real function cannot be found. */
+static inline struct tvg_slot *tvg_slot_find(struct tvg_call *call, const struct tvg_entry *entry, const struct tvg_key *key);
+/* Ticks of the trace's clock: TSC where it can be trusted, else CLOCK_MONOTONIC ns. */
+static inline uint64_t tvg_now(void);
+/* Records the op that began at call->start and ends now. Addresses are operands A, B, C (0 when none). */
+static inline void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, const void *a, const void *b, const void *c);
+
+/* For nets that learn of an op after the fact (graph nodes, GPU kernels): one op with given ticks, outside any guard. The op is interned
+ * by content: `op` is described in full. Slow on first sight, a hash lookup later. Returns the op id. */
+uint32_t tvg_op_intern(const struct tvg_op *op);
+void tvg_op_record(uint32_t op_id, uint64_t start, uint64_t end, const void *a, const void *b, const void *c);
+
+/* Appends a whole sealed block (trace/block.h) to the trace: one write, errno kept, safe from any thread outside signal handlers.
+ * Opens the trace file when it is not open yet. False when it could not be written; that is counted in the trace as soon as one can. */
+bool tvg_block_append(const void *block, size_t length);
+/* True once this process has a trace file (a call was caught, or a source appended something). */
+bool tvg_recording(void);
+
+/* A coverage note: `what` is one of the words listed in FORMAT.md ("library", "caught", "found-not-catchable", "source-refused",
+ * "late", "lost", "not-crash-safe", "child-without-preload", ...), `subject` what it is about, `detail` why. Written when the trace
+ * file is open, kept in a small static buffer until then. Repeats of the same (what, subject) are dropped. */
+void tvg_note(const char *what, const char *subject, const char *detail);
+
+/* Units of work: what the host says it did (tvg_tokens(n) and the like). `kind` is a unit kind of FORMAT.md. */
+void tvg_mark_units(const char *kind, double value);
+
+#include "record_inline.h"
+
+#endif
