@@ -36,11 +36,12 @@ struct tvg_event {
 /* What the file header says. */
 struct tvg_trace_header {
     uint32_t version;
-    uint32_t pid;
+    uint32_t pid, ppid;
     uint32_t grid_shift;
     double ticks_per_ns;   /* first estimate; anchors refine it */
     bool ticks_are_tsc;
     struct tvg_anchor anchor;
+    uint64_t process_start_mono_ns; /* 0 when unknown */
     char command[256];     /* escaped for display */
     char host[64];
     char rings_path[512];  /* "" when there is none */
