@@ -25,4 +25,26 @@ struct tvg_source {
 
 extern const struct tvg_source *const tvg_sources[]; /* NULL-terminated */
 
+/* What the recorder calls. All keep errno; none of them is needed for recording to work. A source that refused is not called again.
+ * A forked child calls tvg_sources_stop (which then writes nothing: sources compare the process id) and tvg_sources_start anew. */
+
+/* Reads TVG_SOURCES (a comma-separated list, "none", "default"; "+papi" adds to the defaults) and TVG_STACKS with secure_getenv. At load, once. */
+void tvg_sources_configure(void);
+/* Writes the MANIFEST block and starts the chosen sources: once per trace, right after its file is open and tvg_block_append works.
+ * Not under a lock that tvg_block_append or tvg_note takes. */
+void tvg_sources_start(void);
+/* After each block of ops was written. Several threads may call it at once. */
+void tvg_sources_block(void);
+/* At a clean end, before the END block; and in a forked child. */
+void tvg_sources_stop(void);
+/* True when a started source counts per op: only then does the recorder call the two below around each recorded call. */
+extern bool tvg_sources_per_op;
+void tvg_sources_begin(const struct tvg_slot *slot);
+void tvg_sources_end(const struct tvg_slot *slot);
+
+/* The MANIFEST block, written by tvg_sources_start (manifest.c). */
+void tvg_manifest_write(void);
+/* The root of /sys and /proc for sources: "" or, in tests, the folder named by TVG_SYSFS_ROOT (never in a setuid program). */
+const char *tvg_sources_root(void);
+
 #endif

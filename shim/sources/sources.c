@@ -1,0 +1,126 @@
+/* The table of sources, which of them this run uses, and the calls that the recorder makes.
+ * Adding a source: one file, one line in tvg_sources[]. */
+#include "source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../record/record.h"
+#include "tables.h"
+
+const struct tvg_source *const tvg_sources[] = {
+    NULL,
+};
+enum { SOURCE_MAX = 16 };
+
+bool tvg_sources_per_op;
+static bool wanted[SOURCE_MAX];
+static bool started[SOURCE_MAX];
+static char root[256];
+static char unknown[64]; /* the first name in TVG_SOURCES that no source has: said when the trace opens */
+
+static void choose_defaults(void)
+{
+    for (int i = 0; tvg_sources[i]; i++)
+        if (tvg_sources[i]->by_default) wanted[i] = true;
+}
+
+static void choose(const char *name, size_t length)
+{
+    if (length == 0 || (length == 4 && memcmp(name, "none", 4) == 0)) return;
+    if (length == 7 && memcmp(name, "default", 7) == 0) {
+        choose_defaults();
+        return;
+    }
+    if (length == 7 && memcmp(name, "cputime", 7) == 0) return; /* every block of ops carries it anyway */
+    for (int i = 0; tvg_sources[i]; i++)
+        if (strlen(tvg_sources[i]->name) == length && memcmp(tvg_sources[i]->name, name, length) == 0) {
+            wanted[i] = true;
+            return;
+        }
+    if (unknown[0]) return;
+    if (length >= sizeof unknown) length = sizeof unknown - 1;
+    memcpy(unknown, name, length);
+    unknown[length] = 0;
+}
+
+void tvg_sources_configure(void)
+{
+    const char *list = secure_getenv("TVG_SOURCES");
+    const char *stacks = secure_getenv("TVG_STACKS");
+    const char *tree = secure_getenv("TVG_SYSFS_ROOT");
+    memset(wanted, 0, sizeof wanted);
+    if (!list) choose_defaults();
+    else {
+        if (*list == '+') {
+            choose_defaults();
+            list++;
+        }
+        while (*list) {
+            size_t length = strcspn(list, ", ");
+            choose(list, length);
+            list += length;
+            list += strspn(list, ", ");
+        }
+    }
+    if (stacks && *stacks && strcmp(stacks, "0") != 0) choose("stacks", 6);
+    root[0] = 0;
+    if (tree && strlen(tree) < sizeof root) strcpy(root, tree);
+}
+
+const char *tvg_sources_root(void)
+{
+    return root;
+}
+
+void tvg_sources_start(void)
+{
+    int saved = errno;
+    bool per_op = false;
+    tvg_manifest_write();
+    if (unknown[0]) tvg_note("source-refused", unknown, "TVG_SOURCES names a source that does not exist");
+    for (int i = 0; tvg_sources[i]; i++) {
+        if (!wanted[i]) continue;
+        started[i] = tvg_sources[i]->start();
+        if (started[i] && (tvg_sources[i]->on_begin || tvg_sources[i]->on_end)) per_op = true;
+    }
+    __atomic_store_n(&tvg_sources_per_op, per_op, __ATOMIC_RELEASE);
+    errno = saved;
+}
+
+void tvg_sources_block(void)
+{
+    int saved = errno;
+    for (int i = 0; tvg_sources[i]; i++)
+        if (started[i] && tvg_sources[i]->on_block) tvg_sources[i]->on_block();
+    errno = saved;
+}
+
+void tvg_sources_stop(void)
+{
+    int saved = errno;
+    __atomic_store_n(&tvg_sources_per_op, false, __ATOMIC_RELEASE);
+    for (int i = 0; tvg_sources[i]; i++)
+        if (started[i]) {
+            started[i] = false;
+            if (tvg_sources[i]->stop) tvg_sources[i]->stop();
+        }
+    errno = saved;
+}
+
+void tvg_sources_begin(const struct tvg_slot *slot)
+{
+    int saved = errno;
+    for (int i = 0; tvg_sources[i]; i++)
+        if (started[i] && tvg_sources[i]->on_begin) tvg_sources[i]->on_begin(slot);
+    errno = saved;
+}
+
+void tvg_sources_end(const struct tvg_slot *slot)
+{
+    int saved = errno;
+    for (int i = 0; tvg_sources[i]; i++)
+        if (started[i] && tvg_sources[i]->on_end) tvg_sources[i]->on_end(slot);
+    errno = saved;
+}
