@@ -25,13 +25,15 @@ struct tvg_device {
     struct tvg_coefficient peak[TVG_TYPE_COUNT];  /* dense FLOP/s by compute type, whole device */
     struct tvg_coefficient byte_memory;           /* J per byte from and to main memory, above awake/floor */
     struct tvg_coefficient bandwidth;             /* bytes/s, whole device */
+    struct tvg_coefficient bandwidth_core;        /* bytes/s one core moves alone (CPU): c cores get min(bandwidth, c x this) */
     struct tvg_coefficient floor;                 /* W: package floor (CPU) or board at rest (GPU) */
     struct tvg_coefficient awake;                 /* W: board with a live context (GPU); CPU: equals floor */
     struct tvg_coefficient core_active;           /* W per busy core above the floor: other CPU work outside recorded ops */
     struct tvg_coefficient launch_floor;          /* s: the shortest time of one op or kernel */
     /* cross-check model: J per instruction by class; FMA by vector width in bits */
     struct tvg_coefficient fma_128, fma_256, fma_512, load, store, other_instruction;
-    int cores;         /* physical cores the figures refer to; 0 for GPU */
+    int cores;         /* physical cores that `peak`, `bandwidth` and `floor` refer to; 0 for GPU. c cores have peak x c / cores. */
+    bool generic;      /* a file for parts that no other file matches */
     void *json;        /* the parsed file, for `tvg coeffs show`, rows and sources included */
 };
 

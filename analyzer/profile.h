@@ -24,6 +24,8 @@ struct tvg_op_stat {
     uint64_t count_by_phase[6];
     uint64_t repeats;       /* calls whose three addresses equal those of an earlier call of the same op (diagnostic) */
     uint64_t b_distinct;    /* distinct B addresses seen, saturating; weights have few, activations may have many */
+    uint64_t a_distinct;    /* distinct A addresses seen, saturating; 0 when not counted. A library called column-major has its weights in A. */
+    uint64_t a_written, b_written; /* calls whose A (B) address had been the C of a recorded op before: an activation, never a weight */
     double energy_scale;    /* set by rewrites: factor on modelled energy beside bytes and FLOP; 1 by default */
 };
 

@@ -33,7 +33,10 @@ struct tvg_rewrite {
     enum tvg_nature nature;
     enum tvg_loss loss;
     bool diagnostic_only;  /* reports, never claims a saving */
-    /* Changes `profile` (a private copy) and returns what it did. Must leave the profile untouched when it refuses. */
+    const char *assumption;            /* TVG_ASSUMPTION: the name that --assume gives a value to; else NULL */
+    double assumption_low, assumption_high; /* the values it may have, ends excluded */
+    /* Changes the ops and groups of `profile` (a private copy: both arrays are malloc'd, all else is shared) and returns what it did.
+     * Must leave the profile untouched when it refuses. New ops go to the end through tvg_rewrite_add_op (rewrites/common.h). */
     void (*transform)(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome);
 };
 
@@ -50,11 +53,26 @@ struct tvg_replay {
     struct tvg_interval saved_rate;    /* J saved, same rate: the time saved is spent awake */
     double time_saved;                 /* s */
     double energy_zero_at;             /* assumptions: value of the assumption at which the saving is 0; NAN when none */
+    /* the rewritten run's parts, so that its own totals can be shown: ops + idle + the original's other = energy.value */
+    struct tvg_interval ops, idle;     /* J */
+    double op_seconds, flop, bytes;
+    uint64_t op_count;                 /* calls */
 };
 
 /* Replays `rewrites` together (composed by re-costing, in the given order) on top of `profile` priced as `energy`.
  * Savings are the difference of two replays with the same coefficients and the same meter scale. */
 bool tvg_replay_run(struct tvg_replay *replay, const struct tvg_rewrite *const *rewrites, uint32_t count, const struct tvg_profile *profile,
                     const struct tvg_energy *energy, const struct tvg_rewrite_context *context, struct tvg_error *error);
+
+/* How well the times of one run say the time of another run of the same command. */
+struct tvg_prediction {
+    double predicted, measured; /* wall seconds of the second run */
+    double error;               /* (predicted - measured) / measured */
+    double op_error;            /* the same of summed op time */
+    uint64_t calls, unmatched;  /* calls of the second run; those of ops that the first never ran, priced at the first's mean FLOP/s */
+};
+/* Predicts `second` from `first`: every op of the second at its mean time in the first, host time as the first had it per call.
+ * Fails when either ran no op. */
+bool tvg_replay_predict(struct tvg_prediction *prediction, const struct tvg_profile *first, const struct tvg_profile *second, struct tvg_error *error);
 
 #endif
