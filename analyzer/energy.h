@@ -6,7 +6,11 @@
 #include "device.h"
 #include "profile.h"
 
-enum tvg_charge { TVG_CHARGE_EXCLUSIVE = 0, TVG_CHARGE_SHARE, TVG_CHARGE_NONE }; /* who pays the package floor */
+/* Who pays the package floor. EXCLUSIVE: the run pays all of every package of the machine. SHARE: the part that the cores it was allowed
+ * are of the part's cores, as on a slice of a cloud machine. NONE: marginal energy only. AUTO: EXCLUSIVE with a meter (the total is then
+ * the meter's own), SHARE without. */
+enum tvg_charge { TVG_CHARGE_EXCLUSIVE = 0, TVG_CHARGE_SHARE, TVG_CHARGE_NONE, TVG_CHARGE_AUTO };
+const char *tvg_charge_name(enum tvg_charge charge);
 
 struct tvg_energy {
     struct tvg_interval total;     /* J */
@@ -19,12 +23,24 @@ struct tvg_energy {
     struct tvg_interval *per_op;   /* one per profile->ops */
     double meter_scale;            /* s: 1 without a meter, else within 0.8 .. 1.25 */
     struct tvg_interval cross_check; /* ops by the other model (instruction classes), 0 when not available */
-    double floor_watts, wall_seconds;
+    double floor_watts, wall_seconds; /* idle.value = floor_watts (as charged) x wall_seconds */
+    enum tvg_charge charge;        /* what was applied, never AUTO */
+    double charged_packages;       /* how many package floors the run pays: 2/64 for 2 of 64 cores */
+    struct tvg_interval other_cpu; /* part of `other`: CPU seconds outside recorded ops x W per busy core */
+    struct tvg_interval unexplained; /* part of `other`: what the meter saw and the model did not explain; 0 without a meter */
+    double cpu_seconds_outside;    /* CPU seconds outside recorded ops */
+    double meter_seconds;          /* window that meters cover; 0: no meter */
+    double model_error;            /* modelled over metered total, minus 1, before scaling; 0 without a meter */
+    char note[200];                /* what the reader must know of this pricing, or "" */
 };
 
 /* `device` prices CPU ops, `gpu` (or NULL) the GPU ones. The energy is the caller's, freed with tvg_energy_free. */
 bool tvg_energy_price(struct tvg_energy **energy, const struct tvg_profile *profile, const struct tvg_device *device,
                       const struct tvg_device *gpu, enum tvg_charge charge, struct tvg_error *error);
+/* Modelled marginal energy of all calls of one op of a profile, energy_scale included, before any meter scale. As tvg_energy_of_op, but main-memory
+ * bytes are bounded by what the device's memory can deliver in the op's measured (or re-priced) seconds: the rest came from caches.
+ * tvg_energy_price is this times the meter scale, so a replay that prices both sides with it is consistent with the report. */
+struct tvg_interval tvg_energy_of_stat(const struct tvg_op_stat *stat, const struct tvg_device *device);
 /* Modelled marginal energy and time of `count` calls of one op on a device, before any meter scale. Time by roofline, for ops that were never run. */
 struct tvg_interval tvg_energy_of_op(const struct tvg_op *op, double count, const struct tvg_device *device);
 double tvg_roofline_seconds(const struct tvg_op *op, const struct tvg_device *device, double cores);
