@@ -75,6 +75,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libtvg.a
 	@mkdir -p $(@D)
 	$(CC) $(TVG_CFLAGS) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(BUILD)/libtvg.a -lcmocka $(TVG_LIBS) -ldl
 
+VENV := $(BUILD)/venv
 include $(sort $(wildcard */build.mk))
 
 # --- what people type ------------------------------------------------------------------------------------------------
@@ -93,7 +94,6 @@ DEBIAN_build := gcc make libc6-dev libmsgpack-dev liblz4-dev libxxhash-dev libja
 DEBIAN_test  := libcmocka-dev libopenblas-dev libblis-dev libpapi-dev libunwind-dev binutils gfortran g++ clang valgrind
 DEBIAN_bench := uftrace ltrace lttng-tools liblttng-ust-dev
 
-VENV := $(BUILD)/venv
 deps: $(BUILD)/debian-build.ok $(BUILD)/debian-test.ok $(VENV)/ok
 	@echo "tvg: everything is installed: Debian packages and $(VENV)"
 $(BUILD)/debian-%.ok: Makefile
@@ -122,10 +122,10 @@ unit: $(UNIT)
 e2e: all | $(VENV)/ok
 	@BUILD=$(abspath $(BUILD)) $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. tests/e2e --durations=10 $(ARGS)
 
-# Figures: other folders add their own to BENCHES in their build.mk (a program or script that prints `tvg-figure` lines, see bench/README.md).
+# BENCHES is filled by bench/*/build.mk: see bench/README.md.
 bench: $(BUILD)/debian-build.ok $(BUILD)/debian-test.ok $(BUILD)/debian-bench.ok $(VENV)/ok
 	@$(MAKE) --no-print-directory all
-	@BUILD=$(abspath $(BUILD)) $(VENV)/bin/python bench/run.py $(ARGS)
+	@BUILD=$(abspath $(BUILD)) $(VENV)/bin/python bench/run.py $(or $(ARGS),$(BENCHES))
 
 INSTALL ?= install
 MAN := $(wildcard man/*.1 analyzer/man/*.1)

@@ -1,0 +1,2 @@
+BENCHES :=
+include $(sort $(wildcard bench/*/build.mk))
