@@ -51,7 +51,7 @@ struct tvg_stack_frame {
     uint32_t library;   /* index into libraries, or TVG_STACK_NO_LIBRARY: offset is then the address itself */
     uint64_t offset;    /* of the return address from the library's load base */
 };
-enum { TVG_STACK_NO_LIBRARY = 0xffffffffu };
+#define TVG_STACK_NO_LIBRARY 0xffffffffu
 struct tvg_stacks {
     uint32_t library_count;
     struct tvg_stack_library { char *path, *build_id; } *libraries; /* build_id in hex, "" when there is none */

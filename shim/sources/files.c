@@ -1,8 +1,9 @@
-/* Reading the small files of /sys and /proc inside a host program: plain system calls, no malloc. */
+/* What the sources share: reading the small files of /sys and /proc by plain system calls without malloc, the clock, build-ids. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tables.h"
@@ -63,21 +64,31 @@ bool tvg_file_number(const char *path, uint64_t *value)
     return tvg_file_read(path, text, sizeof text) >= 0 && parse_number(text, value);
 }
 
-bool tvg_descriptor_number(int descriptor, uint64_t *value)
+uint64_t tvg_mono_ns(void)
 {
-    char text[64];
-    ssize_t got;
-    do got = pread(descriptor, text, sizeof text - 1, 0);
-    while (got < 0 && errno == EINTR);
-    if (got < 0) return false;
-    text[got] = 0;
-    return parse_number(text, value);
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-int tvg_descriptor_lift(int descriptor)
+size_t tvg_build_id(const struct dl_phdr_info *object, uint8_t out[TVG_BUILD_ID_MAX])
 {
-    int lifted = fcntl(descriptor, F_DUPFD_CLOEXEC, 512);
-    if (lifted < 0) return descriptor;
-    close(descriptor);
-    return lifted;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &object->dlpi_phdr[i];
+        if (header->p_type != PT_NOTE) continue;
+        const char *p = (const char *)(object->dlpi_addr + header->p_vaddr), *end = p + header->p_memsz;
+        while ((size_t)(end - p) >= sizeof(ElfW(Nhdr))) {
+            const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)p;
+            size_t name = (note->n_namesz + 3u) & ~3u, description = (note->n_descsz + 3u) & ~3u;
+            if (sizeof *note + name + description > (size_t)(end - p)) break;
+            const char *data = p + sizeof *note + name;
+            if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(p + sizeof *note, "GNU", 4) == 0) {
+                size_t length = note->n_descsz < TVG_BUILD_ID_MAX ? note->n_descsz : TVG_BUILD_ID_MAX;
+                memcpy(out, data, length);
+                return length;
+            }
+            p = data + description;
+        }
+    }
+    return 0;
 }

@@ -10,9 +10,12 @@
 #include "tables.h"
 
 const struct tvg_source *const tvg_sources[] = {
+    &tvg_source_rapl,
+    &tvg_source_papi,
+    &tvg_source_stacks,
     NULL,
 };
-enum { SOURCE_MAX = 16 };
+enum { SOURCE_MAX = sizeof tvg_sources / sizeof tvg_sources[0] };
 
 bool tvg_sources_per_op;
 static bool wanted[SOURCE_MAX];

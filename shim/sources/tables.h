@@ -3,6 +3,7 @@
 #define TVG_SHIM_SOURCE_TABLES_H
 
 #include <stdbool.h>
+#include <link.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,9 +17,11 @@ extern const struct tvg_source tvg_source_rapl, tvg_source_papi, tvg_source_stac
 ssize_t tvg_file_read(const char *path, char *out, size_t capacity);
 /* The number in such a file. False with errno set when it can't be read or holds none. */
 bool tvg_file_number(const char *path, uint64_t *value);
-/* The number in an open descriptor of such a file, read from its start. */
-bool tvg_descriptor_number(int descriptor, uint64_t *value);
-/* Moves a descriptor above 512 with close-on-exec, where hosts that close or count theirs leave it alone. Returns it, or the same one when none is free. */
-int tvg_descriptor_lift(int descriptor);
+/* CLOCK_MONOTONIC in ns. */
+uint64_t tvg_mono_ns(void);
+
+enum { TVG_BUILD_ID_MAX = 20 };
+/* The build-id of a loaded object, from its notes in memory. Returns its length in bytes, 0 when it has none. */
+size_t tvg_build_id(const struct dl_phdr_info *object, uint8_t out[TVG_BUILD_ID_MAX]);
 
 #endif
