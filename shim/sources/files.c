@@ -1,11 +1,9 @@
-/* What the sources share: reading the small files of /sys and /proc by plain system calls without malloc, the clock, build-ids. */
+/* What the sources share: reading the small files of /sys and /proc by raw system calls (no malloc, no cancellation point), the clock, build-ids. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "../record/sys.h"
 #include "tables.h"
 
 /* The path below the root for sources, in `out`. False when it doesn't fit. */
@@ -21,26 +19,28 @@ static bool rooted(char *out, size_t capacity, const char *path)
     return true;
 }
 
-ssize_t tvg_file_read(const char *path, char *out, size_t capacity)
+ssize_t tvg_sysfs_read(const char *path, char *out, size_t capacity)
 {
     char full[768];
     size_t used = 0;
     if (!rooted(full, sizeof full, path)) return -1;
-    int descriptor = open(full, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (descriptor < 0) return -1;
+    long descriptor = tvg_sys_open(full, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+    if (descriptor < 0) {
+        errno = (int)-descriptor;
+        return -1;
+    }
     while (used < capacity - 1) {
-        ssize_t got = read(descriptor, out + used, capacity - 1 - used);
+        long got = tvg_sys_read((int)descriptor, out + used, capacity - 1 - used);
+        if (got == -EINTR) continue;
         if (got < 0) {
-            if (errno == EINTR) continue;
-            int cause = errno;
-            close(descriptor);
-            errno = cause;
+            tvg_sys_close((int)descriptor);
+            errno = (int)-got;
             return -1;
         }
         if (got == 0) break;
         used += (size_t)got;
     }
-    close(descriptor);
+    tvg_sys_close((int)descriptor);
     while (used && (out[used - 1] == '\n' || out[used - 1] == ' ' || out[used - 1] == 0)) used--;
     out[used] = 0;
     return (ssize_t)used;
@@ -58,10 +58,10 @@ static bool parse_number(const char *text, uint64_t *value)
     return true;
 }
 
-bool tvg_file_number(const char *path, uint64_t *value)
+bool tvg_sysfs_number(const char *path, uint64_t *value)
 {
     char text[64];
-    return tvg_file_read(path, text, sizeof text) >= 0 && parse_number(text, value);
+    return tvg_sysfs_read(path, text, sizeof text) >= 0 && parse_number(text, value);
 }
 
 uint64_t tvg_mono_ns(void)

@@ -102,7 +102,7 @@ static void write_cpu(struct tvg_map *map)
     unsigned family = 0, model = 0, stepping = 0;
     bool hypervisor = false;
     char hypervisor_name[16] = "";
-    if (tvg_file_read("/proc/cpuinfo", text, 4096) < 0) text[0] = 0;
+    if (tvg_sysfs_read("/proc/cpuinfo", text, 4096) < 0) text[0] = 0;
 #if defined(__x86_64__)
     unsigned a, b, c, d;
     if (__get_cpuid(0, &a, &b, &c, &d)) {
@@ -159,9 +159,9 @@ static void write_cpu(struct tvg_map *map)
     }
     tvg_map_uint(map, "virtual", hypervisor);
     if (hypervisor_name[0]) tvg_map_string(map, "hypervisor", hypervisor_name);
-    if (tvg_file_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", value, sizeof value) > 0) tvg_map_string(map, "governor", value);
-    if (tvg_file_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver", value, sizeof value) > 0) tvg_map_string(map, "frequency_driver", value);
-    if (tvg_file_read("/sys/devices/system/clocksource/clocksource0/current_clocksource", value, sizeof value) > 0) tvg_map_string(map, "clock_source", value);
+    if (tvg_sysfs_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", value, sizeof value) > 0) tvg_map_string(map, "governor", value);
+    if (tvg_sysfs_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver", value, sizeof value) > 0) tvg_map_string(map, "frequency_driver", value);
+    if (tvg_sysfs_read("/sys/devices/system/clocksource/clocksource0/current_clocksource", value, sizeof value) > 0) tvg_map_string(map, "clock_source", value);
 }
 
 /* Physical cores: the processors that come first among their hardware threads. Above CORES_READ_MAX processors, by the share that processor 0 has. */
@@ -171,7 +171,7 @@ static unsigned cores_physical(unsigned online)
     char path[96], list[256];
     for (unsigned cpu = 0; cpu < CORES_READ_MAX && seen < online; cpu++) {
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", cpu);
-        if (tvg_file_read(path, list, sizeof list) <= 0) {
+        if (tvg_sysfs_read(path, list, sizeof list) <= 0) {
             if (cpu > online + 64) break;
             continue;
         }
@@ -190,7 +190,7 @@ static void write_processors(struct tvg_map *map)
     static unsigned long mask[8192 / 8 / sizeof(unsigned long)];
     char value[512];
     unsigned online = 0;
-    if (tvg_file_read("/sys/devices/system/cpu/online", value, sizeof value) > 0) online = list_count(value);
+    if (tvg_sysfs_read("/sys/devices/system/cpu/online", value, sizeof value) > 0) online = list_count(value);
     if (online) {
         unsigned cores = cores_physical(online);
         tvg_map_uint(map, "cpus_online", online);
@@ -202,8 +202,8 @@ static void write_processors(struct tvg_map *map)
         for (size_t i = 0; i < (size_t)bytes / sizeof mask[0]; i++) allowed += (unsigned)__builtin_popcountl(mask[i]);
         tvg_map_uint(map, "cpus_allowed", allowed);
     }
-    if (tvg_file_read("/sys/devices/system/node/online", value, sizeof value) > 0) tvg_map_uint(map, "numa_nodes", list_count(value));
-    if (tvg_file_read("/proc/meminfo", value, sizeof value) > 0) {
+    if (tvg_sysfs_read("/sys/devices/system/node/online", value, sizeof value) > 0) tvg_map_uint(map, "numa_nodes", list_count(value));
+    if (tvg_sysfs_read("/proc/meminfo", value, sizeof value) > 0) {
         char number[64];
         if (line_value(value, "MemTotal", number, sizeof number)) tvg_map_uint(map, "memory_bytes", strtoull(number, NULL, 10) * 1024);
     }
@@ -252,31 +252,31 @@ static void write_groups(struct tvg_map *map)
 {
     char group[384], path[512], value[64];
     double cpus = 0, memory = 0;
-    if (tvg_file_read("/proc/self/cgroup", text, sizeof text) <= 0) return;
+    if (tvg_sysfs_read("/proc/self/cgroup", text, sizeof text) <= 0) return;
     if (group_path(text, "", group, sizeof group))
         do {
             snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
-            if (tvg_file_read(path, value, sizeof value) > 0 && value[0] != 'm') {
+            if (tvg_sysfs_read(path, value, sizeof value) > 0 && value[0] != 'm') {
                 char *end;
                 double quota = (double)strtoull(value, &end, 10), period = (double)strtoull(end, NULL, 10);
                 if (period > 0) least(&cpus, quota / period);
             }
             snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", group);
-            if (tvg_file_read(path, value, sizeof value) > 0 && value[0] != 'm') least(&memory, (double)strtoull(value, NULL, 10));
+            if (tvg_sysfs_read(path, value, sizeof value) > 0 && value[0] != 'm') least(&memory, (double)strtoull(value, NULL, 10));
         } while (parent_group(group));
     if (group_path(text, "cpu", group, sizeof group))
         do {
             uint64_t period = 0;
             snprintf(path, sizeof path, "/sys/fs/cgroup/cpu%s/cpu.cfs_period_us", group);
-            if (!tvg_file_number(path, &period)) continue;
+            if (!tvg_sysfs_number(path, &period)) continue;
             snprintf(path, sizeof path, "/sys/fs/cgroup/cpu%s/cpu.cfs_quota_us", group);
-            if (tvg_file_read(path, value, sizeof value) > 0 && value[0] != '-' && period) least(&cpus, (double)strtoull(value, NULL, 10) / (double)period);
+            if (tvg_sysfs_read(path, value, sizeof value) > 0 && value[0] != '-' && period) least(&cpus, (double)strtoull(value, NULL, 10) / (double)period);
         } while (parent_group(group));
     if (group_path(text, "memory", group, sizeof group))
         do {
             uint64_t limit;
             snprintf(path, sizeof path, "/sys/fs/cgroup/memory%s/memory.limit_in_bytes", group);
-            if (tvg_file_number(path, &limit) && limit < (1ull << 62)) least(&memory, (double)limit); /* "no limit" is a huge number */
+            if (tvg_sysfs_number(path, &limit) && limit < (1ull << 62)) least(&memory, (double)limit); /* "no limit" is a huge number */
         } while (parent_group(group));
     if (cpus > 0) tvg_map_double(map, "cgroup_cpus", cpus);
     if (memory > 0) tvg_map_uint(map, "cgroup_memory_bytes", (uint64_t)memory);
@@ -333,7 +333,7 @@ static void write_process(struct tvg_map *map)
         value[n] = 0;
         tvg_map_string(map, "program", base_name(value));
     }
-    n = tvg_file_read("/proc/self/cmdline", text, sizeof text);
+    n = tvg_sysfs_read("/proc/self/cmdline", text, sizeof text);
     if (n > 0) {
         const char *command = base_name(text);
         tvg_map_string(map, "command", command);
@@ -342,7 +342,7 @@ static void write_process(struct tvg_map *map)
             if (script[0]) tvg_map_string(map, "script", script);
         }
     }
-    if (tvg_file_read("/proc/sys/kernel/perf_event_paranoid", value, sizeof value) > 0) tvg_map_string(map, "perf_event_paranoid", value);
+    if (tvg_sysfs_read("/proc/sys/kernel/perf_event_paranoid", value, sizeof value) > 0) tvg_map_string(map, "perf_event_paranoid", value);
 }
 
 static bool is_listed(const char *assignment)

@@ -10,6 +10,7 @@
 
 #include "../../trace/block.h"
 #include "../record/record.h"
+#include "../record/sys.h"
 #include "tables.h"
 
 enum { METERS_MAX = 24, ZONES_MAX = 16, PARTS_MAX = 8 };
@@ -40,7 +41,7 @@ static void add_zone(const char *zone, const char *parent_name)
     char path[96], name[40], full[40];
     const char *boundary;
     snprintf(path, sizeof path, "/sys/class/powercap/%s/name", zone);
-    if (tvg_file_read(path, name, sizeof name) <= 0) return;
+    if (tvg_sysfs_read(path, name, sizeof name) <= 0) return;
     if (strncmp(name, "package", 7) == 0) {
         boundary = "package";
         snprintf(full, sizeof full, "%s", name);
@@ -59,7 +60,7 @@ static void add_zone(const char *zone, const char *parent_name)
     if (meter_count == METERS_MAX) return;
     struct meter *meter = &meters[meter_count];
     snprintf(path, sizeof path, "/sys/class/powercap/%s/max_energy_range_uj", zone);
-    if (!tvg_file_number(path, &meter->range)) meter->range = 0;
+    if (!tvg_sysfs_number(path, &meter->range)) meter->range = 0;
     snprintf(meter->path, sizeof meter->path, "/sys/class/powercap/%s/energy_uj", zone);
     memcpy(meter->name, full, sizeof full);
     snprintf(meter->boundary, sizeof meter->boundary, "%s", boundary);
@@ -75,7 +76,7 @@ static void find_meters(void)
             char name[48], path[96], title[40];
             snprintf(name, sizeof name, "%s:%d", family[f], zone);
             snprintf(path, sizeof path, "/sys/class/powercap/%s/name", name);
-            if (tvg_file_read(path, title, sizeof title) <= 0) continue;
+            if (tvg_sysfs_read(path, title, sizeof title) <= 0) continue;
             add_zone(name, NULL);
             for (int part = 0; part < PARTS_MAX; part++) {
                 snprintf(name, sizeof name, "%s:%d:%d", family[f], zone, part);
@@ -106,7 +107,7 @@ static void sample(uint64_t interval)
         tvg_map_string(&map, NULL, meters[i].name);
         tvg_map_string(&map, NULL, meters[i].boundary);
         tvg_map_uint(&map, NULL, meters[i].range);
-        if (tvg_file_number(meters[i].path, &value)) tvg_map_uint(&map, NULL, value);
+        if (tvg_sysfs_number(meters[i].path, &value)) tvg_map_uint(&map, NULL, value);
         else tvg_map_string(&map, NULL, NULL);
     }
     size_t length = tvg_map_end(&map, TVG_BLOCK_ENERGY);
@@ -157,7 +158,7 @@ static bool rapl_start(void)
     why[0] = 0;
     for (int i = 0; i < meter_count;) {
         uint64_t value;
-        if (tvg_file_number(meters[i].path, &value)) {
+        if (tvg_sysfs_number(meters[i].path, &value)) {
             readable++;
             i++;
             continue;
@@ -185,21 +186,24 @@ static void rapl_block(void)
     sample(BLOCK_INTERVAL_NS);
 }
 
+/* Waits (at most 100 ms) for a sample in progress, which is the thread's. */
+static void wait_for_sample(void)
+{
+    for (int i = 0; i < 100 && __atomic_load_n(&busy, __ATOMIC_ACQUIRE); i++) {
+        struct timespec moment = {.tv_nsec = 1000000};
+        tvg_sys6(SYS_nanosleep, (long)&moment, 0, 0, 0, 0, 0);
+    }
+}
+
 static void rapl_stop(void)
 {
-    if (owner == getpid()) {
-        /* a sample in progress is one of the thread's: let it end, then take the last one */
-        for (int i = 0; i < 100 && __atomic_load_n(&busy, __ATOMIC_ACQUIRE); i++) {
-            struct timespec moment = {.tv_nsec = 1000000};
-            nanosleep(&moment, NULL);
-        }
+    bool same_process = owner == getpid();
+    if (same_process) {
+        wait_for_sample();
         sample(0);
     }
     __atomic_store_n(&stopped, 1, __ATOMIC_RELEASE);
-    for (int i = 0; i < 100 && owner == getpid() && __atomic_load_n(&busy, __ATOMIC_ACQUIRE); i++) {
-        struct timespec moment = {.tv_nsec = 1000000};
-        nanosleep(&moment, NULL);
-    }
+    if (same_process) wait_for_sample();
 }
 
 const struct tvg_source tvg_source_rapl = {

@@ -14,9 +14,9 @@ extern const struct tvg_source tvg_source_rapl, tvg_source_papi, tvg_source_stac
 
 /* Reads a whole small file (of /sys or /proc, below tvg_sources_root()) into `out`, zero-terminated, without malloc. Trailing blanks and
  * line ends are cut. Returns its length, or -1 with errno set. At most capacity - 1 bytes. */
-ssize_t tvg_file_read(const char *path, char *out, size_t capacity);
+ssize_t tvg_sysfs_read(const char *path, char *out, size_t capacity);
 /* The number in such a file. False with errno set when it can't be read or holds none. */
-bool tvg_file_number(const char *path, uint64_t *value);
+bool tvg_sysfs_number(const char *path, uint64_t *value);
 /* CLOCK_MONOTONIC in ns. */
 uint64_t tvg_mono_ns(void);
 
