@@ -88,13 +88,11 @@ struct tvg_record {
 
 /* Reserved op ids: records that are not plain ops. Real ids count up from 0 and stay below TVG_OP_ID_LIMIT. */
 enum { TVG_OP_ID_LIMIT = 1 << 20 };
-enum tvg_reserved_id {
-    TVG_OP_ID_FIRST_RESERVED = 0xfffffff0u,
-    TVG_OP_ID_WIDE = 0xfffffff1u,   /* the dictionary was full: this op's msgpack map follows inline in raw slots, see tvg_record_put */
-    TVG_OP_ID_LONG = 0xfffffff2u,   /* precedes an op whose duration needs 64 bits: a holds the full duration in ticks */
-    TVG_OP_ID_THREAD = 0xfffffff3u, /* the ring changed hands: records from here on are of thread `a` (start: when) */
-    TVG_OP_ID_NONE = 0xffffffffu,   /* padding: a slot to skip */
-};
+#define TVG_OP_ID_FIRST_RESERVED 0xfffffff0u
+#define TVG_OP_ID_WIDE 0xfffffff1u   /* the dictionary was full: this op's msgpack map follows inline in raw slots, see tvg_record_put */
+#define TVG_OP_ID_LONG 0xfffffff2u   /* precedes an op whose duration needs 64 bits: a holds the full duration in ticks */
+#define TVG_OP_ID_THREAD 0xfffffff3u /* the ring changed hands: records from here on are of thread `a`; also a ring's very first record */
+#define TVG_OP_ID_NONE 0xffffffffu   /* padding: a slot to skip */
 
 /* How one op lies in consecutive slots of a ring: [LONG] op [raw slots]. All of an op's slots are contiguous (no wrap) and are committed
  * together. Raw slots follow a WIDE record: a 32-bit length, then that many bytes of tvg_encode_op's map, zero-filled to whole slots.
@@ -181,19 +179,31 @@ int tvg_block_payload_check(const struct tvg_block_header *header, const void *p
 
 /* Encodes one dictionary entry as a whole DICT block. Returns bytes written, 0 when `capacity` is too small. */
 size_t tvg_encode_dict(void *out, size_t capacity, uint32_t op_id, const struct tvg_op *op);
-/* The bare msgpack map of an op (for DICT blocks and wide records); decode copies strings into `strings` (capacity bytes) and points there. */
+/* Decodes the payload of a DICT block as tvg_decode_op does, and its op id. */
+int tvg_decode_dict(const void *payload, size_t length, uint32_t *op_id, struct tvg_op *op, char *strings, size_t capacity);
+/* The bare msgpack map of an op (for wide records). Encode returns bytes written, 0 when `capacity` is too small. Decode returns 0, or -1
+ * when it is not a whole map; strings are copied into `strings` (capacity bytes, cut when too small); library and function are never NULL;
+ * types and kinds that this build does not know become none and other. */
 size_t tvg_encode_op(void *out, size_t capacity, const struct tvg_op *op);
 int tvg_decode_op(const void *data, size_t length, struct tvg_op *op, char *strings, size_t capacity);
+
+/* Walks one msgpack value from outside: 0 when it is whole, exactly `length` bytes, a map, at most 16 deep, and no count promises more than
+ * the bytes can hold. What passes is safe for msgpack-c's unpacker. The reader does this for every block before it yields it. */
+int tvg_msgpack_check(const void *data, size_t length);
 
 /* A small msgpack map writer for every other block kind: no allocation, fails by returning 0 from tvg_map_end when it ran out of room.
  * Keys are short literals listed in FORMAT.md. Maps and arrays may nest through tvg_map_map/_array with a given number of members. */
 struct tvg_map {
     uint8_t *out;
-    size_t used, capacity;
+    size_t start, used, capacity; /* start: where the outermost map begins */
     uint32_t members; /* of the outermost map, patched in at the end */
     int depth, failed;
+    struct { uint32_t left, is_map; } open[8]; /* containers being filled, outermost first */
 };
-void tvg_map_begin(struct tvg_map *map, void *out, size_t capacity); /* leaves room for the block header */
+/* Bytes of a block's payload at most; a reader takes a longer length for damage. */
+enum { TVG_BLOCK_LENGTH_MAX = 16 << 20 };
+void tvg_map_begin(struct tvg_map *map, void *out, size_t capacity);      /* leaves room for the block header */
+void tvg_map_begin_bare(struct tvg_map *map, void *out, size_t capacity); /* no block: ends with tvg_map_finish */
 void tvg_map_uint(struct tvg_map *map, const char *key, uint64_t value);
 void tvg_map_int(struct tvg_map *map, const char *key, int64_t value);
 void tvg_map_double(struct tvg_map *map, const char *key, double value);
@@ -201,6 +211,7 @@ void tvg_map_string(struct tvg_map *map, const char *key, const char *value); /*
 void tvg_map_binary(struct tvg_map *map, const char *key, const void *data, size_t length);
 void tvg_map_map(struct tvg_map *map, const char *key, uint32_t members);   /* the next `members` key/value calls go inside */
 void tvg_map_array(struct tvg_map *map, const char *key, uint32_t members); /* the next `members` value calls (key NULL) go inside */
+size_t tvg_map_finish(struct tvg_map *map);                        /* length of the map alone, or 0 */
 size_t tvg_map_end(struct tvg_map *map, enum tvg_block_kind kind); /* seals the block; whole length, or 0 */
 
 #endif

@@ -109,7 +109,7 @@ struct tvg_op {
     int64_t m, n, k, batch; /* batch 0 counts as 1 for kinds that have one */
     int64_t lda, ldb, ldc;
     int64_t stride_a, stride_b, stride_c; /* elements between batch members; 0 = the same operand for all */
-    uint8_t dim_count;    /* conv: N,C,spatial in..,K,spatial kernel..,spatial out..,groups; attention: B,Hq,Hkv,Lq,Lkv,D,causal; else tensor dims */
+    uint8_t dim_count;    /* gbmv: kl,ku; conv: N,C,spatial in..,K,spatial kernel..,spatial out..,groups; attention: B,Hq,Hkv,Lq,Lkv,D,causal; else tensor dims */
     uint8_t dim_spatial;  /* conv: number of spatial dimensions */
     int64_t dim[TVG_DIMS_MAX];
     uint64_t caller;      /* return address of the call, in the process */
