@@ -12,6 +12,7 @@
 struct tvg_meters; /* all meters of a run */
 
 struct tvg_meter_total {
+    char host[64];
     char name[64];      /* "package-0", "dram-0", "psys" */
     char boundary[24];  /* package, dram, platform */
     double joules;      /* from the first to the last sample of the run, wraps undone; several processes' windows are joined, not added */
@@ -21,8 +22,11 @@ struct tvg_meter_total {
 };
 
 struct tvg_meters *tvg_meters_new(void);
-/* A block of the process `file` (any number that is the same for blocks of one trace file). Blocks of one file come in order, files one after another. */
-bool tvg_meters_add(struct tvg_meters *meters, uint32_t file, const void *payload, size_t length);
+/* A block of the process `file` (any number that is the same for blocks of one trace file) on `host` (of the trace's header: processes of one
+ * host read the same meters). Blocks of one file come in order, files one after another. */
+bool tvg_meters_add(struct tvg_meters *meters, uint32_t file, const char *host, const void *payload, size_t length);
+/* What taking the samples has cost the recorded processes, in seconds. */
+double tvg_meters_cost(const struct tvg_meters *meters);
 /* Totals, valid until the next call; *count of them. */
 const struct tvg_meter_total *tvg_meters_totals(struct tvg_meters *meters, uint32_t *count);
 void tvg_meters_free(struct tvg_meters *meters);
