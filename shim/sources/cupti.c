@@ -1,0 +1,456 @@
+/* GPU kernels, copies and memsets from CUPTI's activity interface, each tied to the library call and the host thread that launched it.
+ * Uses the process's own libcupti where one is loaded, yields to a profiler of the host, and says so in the trace. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "../../trace/block.h"
+#include "../../trace/kernels.h"
+#include "../record/record.h"
+#include "cupti_abi.h"
+#include "gpu.h"
+#include "source.h"
+
+typedef void request_buffer(uint8_t **buffer, size_t *size, size_t *max_records);
+typedef void complete_buffer(void *context, uint32_t stream, uint8_t *buffer, size_t size, size_t valid);
+
+static struct {
+    int (*RegisterCallbacks)(request_buffer *, complete_buffer *);
+    int (*RegisterTimestampCallback)(uint64_t (*)(void));
+    int (*Enable)(int kind);
+    int (*Disable)(int kind);
+    int (*EnableRuntimeApi)(uint32_t callback, uint8_t enable);
+    int (*EnableDriverApi)(uint32_t callback, uint8_t enable);
+    int (*GetNextRecord)(uint8_t *buffer, size_t valid, void **record);
+    int (*FlushAll)(uint32_t flag);
+    int (*GetNumDroppedRecords)(void *context, uint32_t stream, size_t *dropped);
+    int (*PushExternalCorrelationId)(int kind, uint64_t id);
+    int (*PopExternalCorrelationId)(int kind, uint64_t *last);
+    int (*GetResultString)(int result, const char **text);
+} cupti;
+
+enum { BUFFER_BYTES = 1 << 20, BUFFERS = 128, LAUNCHES = 1 << 17, PENDING = 16384, KERNEL_CACHE = 1 << 14, DEVICES = 16, FLUSH_MS = 200 };
+
+static atomic_bool active; /* activity is being recorded by us */
+static pid_t owner;
+static pthread_mutex_t drain = PTHREAD_MUTEX_INITIALIZER;
+
+/* Buffers that CUPTI fills: a stack under a spin lock, since the request comes from launching threads. */
+static uint8_t *free_buffers[BUFFERS];
+static int free_count, made_count;
+static atomic_flag free_lock = ATOMIC_FLAG_INIT;
+
+/* What is known of a launch, by correlation id: they count up, so the low bits are the place. */
+struct launch {
+    uint32_t correlation, tid, cause;
+    uint64_t start_ns;
+};
+static struct launch *launches;
+
+/* Kernels whose launch has not been seen yet: API records can lie in a buffer that completes later. */
+struct pending {
+    struct tvg_kernel row;
+    uint32_t correlation, device;
+};
+static struct pending *pending;
+static uint32_t pending_count;
+
+static struct {
+    struct tvg_kernel *rows;
+    uint32_t count;
+} output[DEVICES];
+static uint8_t *encode_space;
+
+struct kernel_slot {
+    uint64_t key;
+    uint32_t op_id;
+    bool used;
+};
+static struct kernel_slot *kernel_cache;
+static uint64_t dropped_records;
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void *take_memory(size_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+static void on_request(uint8_t **buffer, size_t *size, size_t *max_records)
+{
+    int saved = errno;
+    uint8_t *taken = NULL;
+    while (atomic_flag_test_and_set_explicit(&free_lock, memory_order_acquire))
+        ;
+    if (free_count)
+        taken = free_buffers[--free_count];
+    else if (made_count < BUFFERS && (taken = take_memory(BUFFER_BYTES)))
+        made_count++;
+    atomic_flag_clear_explicit(&free_lock, memory_order_release);
+    *buffer = taken;
+    *size = taken ? BUFFER_BYTES : 0; /* none left: CUPTI drops records and counts them */
+    *max_records = 0;
+    errno = saved;
+}
+
+static void give_back(uint8_t *buffer)
+{
+    while (atomic_flag_test_and_set_explicit(&free_lock, memory_order_acquire))
+        ;
+    free_buffers[free_count++] = buffer;
+    atomic_flag_clear_explicit(&free_lock, memory_order_release);
+}
+
+static void write_rows(uint32_t device)
+{
+    if (!output[device].count)
+        return;
+    size_t capacity = TVG_KERNELS_ENCODED_MAX(TVG_KERNELS_MAX);
+    size_t length = tvg_encode_kernels(encode_space, capacity, (int)device, output[device].rows, output[device].count, encode_space + capacity);
+    if (length)
+        tvg_block_append(encode_space, length);
+    output[device].count = 0;
+}
+
+static void put_row(uint32_t device, const struct tvg_kernel *row)
+{
+    if (device >= DEVICES)
+        device = DEVICES - 1;
+    if (!output[device].rows && !(output[device].rows = take_memory(sizeof(struct tvg_kernel) * TVG_KERNELS_MAX)))
+        return;
+    output[device].rows[output[device].count++] = *row;
+    if (output[device].count == TVG_KERNELS_MAX)
+        write_rows(device);
+}
+
+static struct launch *launch_of(uint32_t correlation)
+{
+    struct launch *launch = &launches[correlation & (LAUNCHES - 1)];
+    if (launch->correlation != correlation)
+        *launch = (struct launch){.correlation = correlation, .cause = TVG_OP_ID_NONE};
+    return launch;
+}
+
+static bool tie_to_launch(struct tvg_kernel *row, uint32_t correlation)
+{
+    const struct launch *launch = &launches[correlation & (LAUNCHES - 1)];
+    if (launch->correlation != correlation || !launch->tid)
+        return false;
+    row->launch_ns = launch->start_ns;
+    row->tid = launch->tid;
+    row->cause = launch->cause;
+    return true;
+}
+
+static void put_activity(struct tvg_kernel *row, uint32_t correlation, uint32_t device)
+{
+    if (tie_to_launch(row, correlation)) {
+        put_row(device, row);
+        return;
+    }
+    if (pending_count == PENDING) { /* the oldest will find no launch any more */
+        put_row(pending[0].device, &pending[0].row);
+        memmove(pending, pending + 1, sizeof *pending * --pending_count);
+    }
+    pending[pending_count++] = (struct pending){*row, correlation, device};
+}
+
+static void settle_pending(bool all)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < pending_count; i++) {
+        if (tie_to_launch(&pending[i].row, pending[i].correlation) || all)
+            put_row(pending[i].device, &pending[i].row);
+        else
+            pending[kept++] = pending[i];
+    }
+    pending_count = kept;
+}
+
+/* The dictionary entry of a kernel with its launch shape: a busy card is grid, block, registers and shared memory, not residency. */
+static uint32_t kernel_op(const struct cupti_kernel *kernel)
+{
+    uint64_t shape[6] = {(uint64_t)(uint32_t)kernel->grid[0] << 32 | (uint32_t)kernel->grid[1],
+                         (uint64_t)(uint32_t)kernel->grid[2] << 32 | (uint32_t)kernel->block[0],
+                         (uint64_t)(uint32_t)kernel->block[1] << 32 | (uint32_t)kernel->block[2],
+                         (uint64_t)(uint32_t)kernel->static_shared << 32 | (uint32_t)kernel->dynamic_shared,
+                         (uint64_t)kernel->registers << 32 | kernel->device, kernel->local_per_thread};
+    const char *name = kernel->name ? kernel->name : "";
+    uint64_t key = XXH3_64bits_withSeed(shape, sizeof shape, XXH3_64bits(name, strlen(name)));
+    struct kernel_slot *slot = &kernel_cache[key & (KERNEL_CACHE - 1)];
+    if (slot->used && slot->key == key)
+        return slot->op_id;
+    struct tvg_op op = {.library = "CUDA", .function = "kernel", .name = name, .kind = TVG_KIND_KERNEL, .net = TVG_NET_ACTIVITY, .on_gpu = 1,
+                        .device = (int16_t)kernel->device, .flags = TVG_OP_FLOP_GIVEN, .dim_count = 10,
+                        .dim = {kernel->grid[0], kernel->grid[1], kernel->grid[2], kernel->block[0], kernel->block[1], kernel->block[2],
+                                kernel->registers, kernel->static_shared, kernel->dynamic_shared, kernel->local_per_thread}};
+    *slot = (struct kernel_slot){key, tvg_op_intern(&op), true};
+    return slot->op_id;
+}
+
+static uint32_t transfer_op(uint16_t kind, const char *function, uint32_t device)
+{
+    static struct { const char *function; uint32_t device, op_id; } known[64];
+    static unsigned known_count;
+    for (unsigned i = 0; i < known_count; i++)
+        if (known[i].function == function && known[i].device == device)
+            return known[i].op_id;
+    struct tvg_op op = {.library = "CUDA", .function = function, .kind = kind, .net = TVG_NET_ACTIVITY, .on_gpu = 1, .device = (int16_t)device,
+                        .flags = TVG_OP_FLOP_GIVEN};
+    uint32_t id = tvg_op_intern(&op);
+    if (known_count < 64) {
+        known[known_count].function = function;
+        known[known_count].device = device;
+        known[known_count++].op_id = id;
+    }
+    return id;
+}
+
+static const char *copy_name(uint8_t copy_kind)
+{
+    static const char *const names[] = {"memcpy", "memcpy HtoD", "memcpy DtoH", "memcpy HtoA", "memcpy AtoH", "memcpy AtoA",
+                                        "memcpy AtoD", "memcpy DtoA", "memcpy DtoD", "memcpy HtoH", "memcpy PtoP"};
+    return copy_kind < sizeof names / sizeof names[0] ? names[copy_kind] : names[0];
+}
+
+static void take_record(const void *record)
+{
+    uint32_t kind;
+    memcpy(&kind, record, sizeof kind);
+    switch (kind) {
+    case CUPTI_KIND_CONCURRENT_KERNEL: {
+        const struct cupti_kernel *kernel = record;
+        struct tvg_kernel row = {.start_ns = kernel->start, .duration_ns = kernel->end - kernel->start, .op_id = kernel_op(kernel),
+                                 .cause = TVG_OP_ID_NONE, .stream = kernel->stream, .graph = kernel->graph_node ? kernel->graph : 0};
+        put_activity(&row, kernel->correlation, kernel->device);
+        break;
+    }
+    case CUPTI_KIND_MEMCPY: {
+        const struct cupti_memcpy *copy = record;
+        struct tvg_kernel row = {.start_ns = copy->start, .duration_ns = copy->end - copy->start, .bytes = copy->bytes, .cause = TVG_OP_ID_NONE,
+                                 .op_id = transfer_op(TVG_KIND_COPY, copy_name(copy->copy_kind), copy->device), .stream = copy->stream};
+        tie_to_launch(&row, copy->correlation); /* API records of copies are not asked for: they are tied only inside a library call */
+        put_row(copy->device, &row);
+        break;
+    }
+    case CUPTI_KIND_MEMSET: {
+        const struct cupti_memset *set = record;
+        struct tvg_kernel row = {.start_ns = set->start, .duration_ns = set->end - set->start, .bytes = set->bytes, .cause = TVG_OP_ID_NONE,
+                                 .op_id = transfer_op(TVG_KIND_MEMSET, "memset", set->device), .stream = set->stream};
+        tie_to_launch(&row, set->correlation);
+        put_row(set->device, &row);
+        break;
+    }
+    case CUPTI_KIND_RUNTIME:
+    case CUPTI_KIND_DRIVER: {
+        const struct cupti_api *api = record;
+        struct launch *launch = launch_of(api->correlation);
+        launch->tid = api->thread;
+        launch->start_ns = api->start;
+        break;
+    }
+    case CUPTI_KIND_EXTERNAL_CORRELATION: {
+        const struct cupti_external *external = record;
+        if (external->external_kind == CUPTI_EXTERNAL_CUSTOM0)
+            launch_of(external->correlation)->cause = (uint32_t)external->external_id;
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+static void on_complete(void *context, uint32_t stream, uint8_t *buffer, size_t size, size_t valid)
+{
+    (void)size;
+    int saved = errno;
+    pthread_mutex_lock(&drain);
+    if (getpid() == owner) {
+        void *record = NULL;
+        while (valid && cupti.GetNextRecord(buffer, valid, &record) == CUPTI_OK)
+            take_record(record);
+        settle_pending(false);
+        for (uint32_t device = 0; device < DEVICES; device++)
+            write_rows(device);
+        size_t dropped = 0;
+        if (cupti.GetNumDroppedRecords && cupti.GetNumDroppedRecords(context, stream, &dropped) == CUPTI_OK && dropped) {
+            dropped_records += dropped;
+            char text[64];
+            snprintf(text, sizeof text, "%zu activity records dropped for want of buffers", dropped);
+            tvg_note("lost", "cupti", text);
+        }
+    }
+    pthread_mutex_unlock(&drain);
+    give_back(buffer);
+    errno = saved;
+}
+
+static void flush_loop(void)
+{
+    while (atomic_load_explicit(&active, memory_order_acquire)) {
+        struct timespec pause = {0, FLUSH_MS * 1000000L};
+        nanosleep(&pause, NULL);
+        if (atomic_load_explicit(&active, memory_order_acquire))
+            cupti.FlushAll(0);
+    }
+}
+
+static void end_recording(bool forced)
+{
+    if (getpid() != owner || !atomic_exchange(&active, false))
+        return;
+    cupti.FlushAll(forced ? CUPTI_FLUSH_FORCED : 0);
+    pthread_mutex_lock(&drain);
+    settle_pending(true);
+    for (uint32_t device = 0; device < DEVICES; device++)
+        write_rows(device);
+    pthread_mutex_unlock(&drain);
+}
+
+/* Registered after cuInit, so that it runs before the driver's own exit handlers. */
+static void at_exit(void) { end_recording(true); }
+
+static void disable_kinds(void)
+{
+    static const int kinds[] = {CUPTI_KIND_CONCURRENT_KERNEL, CUPTI_KIND_MEMCPY, CUPTI_KIND_MEMSET, CUPTI_KIND_EXTERNAL_CORRELATION};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        cupti.Disable(kinds[i]);
+    for (size_t i = 0; i < sizeof cupti_runtime_launches / sizeof cupti_runtime_launches[0]; i++)
+        cupti.EnableRuntimeApi(cupti_runtime_launches[i], 0);
+    for (size_t i = 0; i < sizeof cupti_driver_launches / sizeof cupti_driver_launches[0]; i++)
+        cupti.EnableDriverApi(cupti_driver_launches[i], 0);
+}
+
+static atomic_bool taken_by_host;
+
+void tvg_cupti_yield(const char *to_whom)
+{
+    atomic_store(&taken_by_host, true);
+    if (!atomic_load(&active))
+        return;
+    disable_kinds();
+    end_recording(true);
+    tvg_note("source-yielded", "cupti", to_whom);
+}
+
+static bool refuse(const char *step, int result)
+{
+    const char *text = NULL;
+    if (cupti.GetResultString)
+        cupti.GetResultString(result, &text);
+    char why[256];
+    snprintf(why, sizeof why, "%s: %s (%d)%s", step, text ? text : "error", result,
+             result == CUPTI_REFUSED_PRIVILEGES ? "; the driver's NVreg_RestrictProfilingToAdminUsers=0 or CAP_SYS_ADMIN allows it" : "");
+    tvg_note("source-refused", "cupti", why);
+    return false;
+}
+
+static void *find_library(void)
+{
+    static const char *const names[] = {"libcupti.so.13", "libcupti.so.12", "libcupti.so.11.8", "libcupti.so.11.2", "libcupti.so"};
+    for (size_t pass = 0; pass < 2; pass++) /* the process's own copy first: two copies would fight */
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            void *handle = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL | (pass ? 0 : RTLD_NOLOAD));
+            if (handle)
+                return handle;
+        }
+    return NULL;
+}
+
+static bool cupti_start(void)
+{
+    if (atomic_load(&taken_by_host)) {
+        tvg_note("source-refused", "cupti", "a profiler of the host holds it");
+        return false;
+    }
+    void *handle = find_library();
+    if (!handle) {
+        tvg_note("source-refused", "cupti", "libcupti.so is neither loaded nor on the library path");
+        return false;
+    }
+    struct { const char *name; void *place; bool needed; } wanted[] = {
+        {"cuptiActivityRegisterCallbacks", &cupti.RegisterCallbacks, true},
+        {"cuptiActivityRegisterTimestampCallback", &cupti.RegisterTimestampCallback, true},
+        {"cuptiActivityEnable", &cupti.Enable, true},
+        {"cuptiActivityDisable", &cupti.Disable, true},
+        {"cuptiActivityEnableRuntimeApi", &cupti.EnableRuntimeApi, true},
+        {"cuptiActivityEnableDriverApi", &cupti.EnableDriverApi, true},
+        {"cuptiActivityGetNextRecord", &cupti.GetNextRecord, true},
+        {"cuptiActivityFlushAll", &cupti.FlushAll, true},
+        {"cuptiActivityGetNumDroppedRecords", &cupti.GetNumDroppedRecords, false},
+        {"cuptiActivityPushExternalCorrelationId", &cupti.PushExternalCorrelationId, true},
+        {"cuptiActivityPopExternalCorrelationId", &cupti.PopExternalCorrelationId, true},
+        {"cuptiGetResultString", &cupti.GetResultString, false},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        void *symbol = dlsym(handle, wanted[i].name);
+        if (!symbol && wanted[i].needed) {
+            tvg_note("source-refused", "cupti", wanted[i].name);
+            return false;
+        }
+        memcpy(wanted[i].place, &symbol, sizeof symbol);
+    }
+    launches = take_memory(sizeof *launches * LAUNCHES);
+    pending = take_memory(sizeof *pending * PENDING);
+    kernel_cache = take_memory(sizeof *kernel_cache * KERNEL_CACHE);
+    encode_space = take_memory(TVG_KERNELS_ENCODED_MAX(TVG_KERNELS_MAX) + TVG_KERNELS_SCRATCH(TVG_KERNELS_MAX));
+    if (!launches || !pending || !kernel_cache || !encode_space) {
+        tvg_note("source-refused", "cupti", "no memory");
+        return false;
+    }
+    owner = getpid();
+    int result = cupti.RegisterTimestampCallback(monotonic_ns);
+    if (result != CUPTI_OK)
+        return refuse("the timestamp callback", result);
+    if ((result = cupti.RegisterCallbacks(on_request, on_complete)) != CUPTI_OK)
+        return refuse("the buffer callbacks", result);
+    if ((result = cupti.Enable(CUPTI_KIND_CONCURRENT_KERNEL)) != CUPTI_OK)
+        return refuse("kernel activity", result);
+    static const int optional[] = {CUPTI_KIND_MEMCPY, CUPTI_KIND_MEMSET, CUPTI_KIND_EXTERNAL_CORRELATION};
+    for (size_t i = 0; i < sizeof optional / sizeof optional[0]; i++)
+        if ((result = cupti.Enable(optional[i])) != CUPTI_OK)
+            refuse(optional[i] == CUPTI_KIND_EXTERNAL_CORRELATION ? "external correlation" : "copies", result);
+    for (size_t i = 0; i < sizeof cupti_runtime_launches / sizeof cupti_runtime_launches[0]; i++)
+        cupti.EnableRuntimeApi(cupti_runtime_launches[i], 1); /* ids that this version lacks are refused one by one */
+    for (size_t i = 0; i < sizeof cupti_driver_launches / sizeof cupti_driver_launches[0]; i++)
+        cupti.EnableDriverApi(cupti_driver_launches[i], 1);
+    atomic_store_explicit(&active, true, memory_order_release);
+    atexit(at_exit);
+    if (!tvg_source_thread(flush_loop))
+        tvg_note("source-partial", "cupti", "no flush thread: a killed process loses what the driver's buffers hold");
+    return true;
+}
+
+static void cupti_stop(void) { end_recording(true); }
+
+void tvg_gpu_launches_begin(uint32_t op_id)
+{
+    if (atomic_load_explicit(&active, memory_order_relaxed))
+        cupti.PushExternalCorrelationId(CUPTI_EXTERNAL_CUSTOM0, op_id);
+}
+
+void tvg_gpu_launches_end(void)
+{
+    uint64_t last;
+    if (atomic_load_explicit(&active, memory_order_relaxed))
+        cupti.PopExternalCorrelationId(CUPTI_EXTERNAL_CUSTOM0, &last);
+}
+
+const struct tvg_source tvg_source_cupti = {.name = "cupti", .by_default = true, .start = cupti_start, .stop = cupti_stop};

@@ -1,0 +1,23 @@
+/* What the GPU sources share: they start when the process has initialised CUDA (not with the trace), and kernels are tied to the
+ * recorded library call that launched them. */
+#ifndef TVG_SHIM_GPU_H
+#define TVG_SHIM_GPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Called by the cuInit wrapper after it succeeded, in the thread that called it. Starts what TVG_SOURCES allows; later calls do nothing. */
+void tvg_gpu_initialised(void);
+
+/* Around the real call of a recorded GPU library function: launches in between are tied to op `op_id`. Nothing while CUPTI is not ours. */
+void tvg_gpu_launches_begin(uint32_t op_id);
+void tvg_gpu_launches_end(void);
+
+/* The host took CUPTI for a profiler of its own: flush what is there, stop, say so. Called by the wrapper of cuptiActivityRegisterCallbacks
+ * before the host's own call goes on. */
+void tvg_cupti_yield(const char *to_whom);
+
+/* One of two threads that sources may start: named, all signals blocked, small stack. False when it can't be made. */
+bool tvg_source_thread(void (*body)(void));
+
+#endif

@@ -1,0 +1,254 @@
+/* GPU board energy from NVML's total-energy counter, with power, clocks, temperature and throttle reasons beside it, on a thread of its own.
+ * The counter moves every 100 ms: each sample is taken right after it moved, so that windows start and end on a tick.
+ * Only devices that CUDA lets the process see are read. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../trace/block.h"
+#include "../record/record.h"
+#include "gpu.h"
+#include "tables.h"
+
+enum { DEVICES_MAX = 16, TICK_MS = 100, POLL_MS = 3, PROCESS_EVERY = 10 /* ticks */ };
+
+static struct {
+    int (*Init)(void);
+    int (*DeviceGetHandleByUUID)(const char *uuid, void **device);
+    int (*DeviceGetHandleByPciBusId)(const char *bus, void **device);
+    int (*DeviceGetName)(void *device, char *name, unsigned length);
+    int (*DeviceGetTotalEnergyConsumption)(void *device, unsigned long long *millijoules);
+    int (*DeviceGetPowerUsage)(void *device, unsigned *milliwatts);
+    int (*DeviceGetClockInfo)(void *device, int type, unsigned *mhz);
+    int (*DeviceGetTemperature)(void *device, int sensor, unsigned *celsius);
+    int (*DeviceGetThrottle)(void *device, unsigned long long *reasons);
+    int (*DeviceGetComputeProcesses)(void *device, unsigned *count, void *infos);
+    int (*DeviceGetUtilization)(void *device, void *rates);
+    int (*DeviceGetMigMode)(void *device, unsigned *current, unsigned *pending);
+    int (*SystemGetDriverVersion)(char *version, unsigned length);
+    const char *(*ErrorString)(int result);
+} nvml;
+
+static struct board {
+    void *handle;
+    char name[16]; /* "gpu-0": the CUDA ordinal, as in kernel records */
+    unsigned long long last_mj;
+    unsigned processes;
+} boards[DEVICES_MAX];
+static int board_count;
+static pid_t owner;
+static atomic_bool running;
+static pthread_mutex_t sampling = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t cost_ns, tick_number;
+static uint8_t block[8192];
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec pause = {ms / 1000, ms % 1000 * 1000000L};
+    nanosleep(&pause, NULL);
+}
+
+/* One ENERGY block: the meters as every meter gives them, and the boards' state beside. */
+static void write_sample(uint64_t mono)
+{
+    struct tvg_map map;
+    tvg_map_begin(&map, block, sizeof block);
+    tvg_map_uint(&map, "ticks", tvg_now());
+    tvg_map_uint(&map, "mono", mono);
+    tvg_map_uint(&map, "cost", cost_ns);
+    tvg_map_array(&map, "meters", (uint32_t)board_count);
+    for (int i = 0; i < board_count; i++) {
+        tvg_map_array(&map, NULL, 4);
+        tvg_map_string(&map, NULL, boards[i].name);
+        tvg_map_string(&map, NULL, "board");
+        tvg_map_uint(&map, NULL, 0);
+        tvg_map_uint(&map, NULL, boards[i].last_mj * 1000u);
+    }
+    tvg_map_array(&map, "boards", (uint32_t)board_count);
+    for (int i = 0; i < board_count; i++) {
+        void *device = boards[i].handle;
+        unsigned power = 0, sm = 0, memory = 0, celsius = 0;
+        unsigned long long throttle = 0;
+        struct { unsigned gpu, memory; } utilization = {0, 0};
+        nvml.DeviceGetPowerUsage(device, &power);
+        nvml.DeviceGetClockInfo(device, 1, &sm);
+        nvml.DeviceGetClockInfo(device, 2, &memory);
+        nvml.DeviceGetTemperature(device, 0, &celsius);
+        if (nvml.DeviceGetThrottle)
+            nvml.DeviceGetThrottle(device, &throttle);
+        if (nvml.DeviceGetUtilization)
+            nvml.DeviceGetUtilization(device, &utilization);
+        if (nvml.DeviceGetComputeProcesses && tick_number % PROCESS_EVERY == 0) {
+            unsigned count = 0; /* asked for with no room: the count alone comes back */
+            nvml.DeviceGetComputeProcesses(device, &count, NULL);
+            boards[i].processes = count;
+        }
+        tvg_map_array(&map, NULL, 8);
+        tvg_map_string(&map, NULL, boards[i].name);
+        tvg_map_uint(&map, NULL, power);    /* mW, the driver's own average */
+        tvg_map_uint(&map, NULL, sm);       /* MHz */
+        tvg_map_uint(&map, NULL, memory);   /* MHz */
+        tvg_map_uint(&map, NULL, celsius);
+        tvg_map_uint(&map, NULL, throttle); /* NVML clocks event reasons, a bit mask */
+        tvg_map_uint(&map, NULL, boards[i].processes);
+        tvg_map_uint(&map, NULL, utilization.gpu); /* percent of time some kernel was resident */
+    }
+    size_t length = tvg_map_end(&map, TVG_BLOCK_ENERGY);
+    if (length)
+        tvg_block_append(block, length);
+    tick_number++;
+}
+
+/* Waits until the first board's counter moves (at most `limit_ms`), reads all of them, writes a sample. */
+static void sample_at_tick(long limit_ms)
+{
+    pthread_mutex_lock(&sampling);
+    uint64_t begin = monotonic_ns(), polled = 0;
+    for (;;) {
+        unsigned long long now_mj = boards[0].last_mj;
+        uint64_t before = monotonic_ns();
+        if (nvml.DeviceGetTotalEnergyConsumption(boards[0].handle, &now_mj) != 0)
+            break;
+        uint64_t mono = monotonic_ns();
+        polled += mono - before;
+        if (now_mj != boards[0].last_mj || (mono - begin) / 1000000u > (uint64_t)limit_ms) {
+            boards[0].last_mj = now_mj;
+            for (int i = 1; i < board_count; i++)
+                nvml.DeviceGetTotalEnergyConsumption(boards[i].handle, &boards[i].last_mj);
+            write_sample(mono);
+            polled += monotonic_ns() - mono;
+            break;
+        }
+        pause_ms(POLL_MS);
+    }
+    cost_ns += polled;
+    pthread_mutex_unlock(&sampling);
+}
+
+static void sampling_loop(void)
+{
+    while (atomic_load_explicit(&running, memory_order_acquire)) {
+        sample_at_tick(2 * TICK_MS);
+        pause_ms(TICK_MS - 2 * POLL_MS);
+    }
+}
+
+static void end_sampling(void)
+{
+    if (getpid() != owner || !atomic_exchange(&running, false))
+        return;
+    sample_at_tick(2 * TICK_MS); /* the last window ends on a tick, after the last work */
+}
+
+static bool refuse(const char *step, int result)
+{
+    char why[200];
+    snprintf(why, sizeof why, "%s: %s", step, nvml.ErrorString ? nvml.ErrorString(result) : "refused");
+    tvg_note("source-refused", "nvml", why);
+    return false;
+}
+
+/* CUDA's own view decides which boards count: CUDA_VISIBLE_DEVICES may hide or reorder them, and a MIG instance has a parent. */
+static int find_boards(void)
+{
+    int (*device_count)(int *) = NULL;
+    int (*bus_id)(char *, int, int) = NULL;
+    void *cuda = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    if (!cuda)
+        return 0;
+    void *symbol = dlsym(cuda, "cuDeviceGetCount");
+    memcpy(&device_count, &symbol, sizeof symbol);
+    symbol = dlsym(cuda, "cuDeviceGetPCIBusId");
+    memcpy(&bus_id, &symbol, sizeof symbol);
+    int count = 0;
+    if (!device_count || !bus_id || device_count(&count) != 0)
+        return 0;
+    for (int ordinal = 0; ordinal < count && board_count < DEVICES_MAX; ordinal++) {
+        char bus[32] = "";
+        struct board *board = &boards[board_count];
+        if (bus_id(bus, sizeof bus, ordinal) != 0 || nvml.DeviceGetHandleByPciBusId(bus, &board->handle) != 0)
+            continue;
+        snprintf(board->name, sizeof board->name, "gpu-%d", ordinal);
+        unsigned mig = 0, pending = 0;
+        if (nvml.DeviceGetMigMode && nvml.DeviceGetMigMode(board->handle, &mig, &pending) == 0 && mig)
+            tvg_note("meter-shared", board->name, "MIG is on: the counter is that of the whole board");
+        board_count++;
+    }
+    return board_count;
+}
+
+static bool nvml_start(void)
+{
+    void *handle = dlopen("libnvidia-ml.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (!handle) {
+        tvg_note("source-refused", "nvml", "libnvidia-ml.so.1 is not on the library path");
+        return false;
+    }
+    struct { const char *name; void *place; bool needed; } wanted[] = {
+        {"nvmlInit_v2", &nvml.Init, true},
+        {"nvmlDeviceGetHandleByPciBusId_v2", &nvml.DeviceGetHandleByPciBusId, true},
+        {"nvmlDeviceGetName", &nvml.DeviceGetName, true},
+        {"nvmlDeviceGetTotalEnergyConsumption", &nvml.DeviceGetTotalEnergyConsumption, true},
+        {"nvmlDeviceGetPowerUsage", &nvml.DeviceGetPowerUsage, true},
+        {"nvmlDeviceGetClockInfo", &nvml.DeviceGetClockInfo, true},
+        {"nvmlDeviceGetTemperature", &nvml.DeviceGetTemperature, true},
+        {"nvmlDeviceGetCurrentClocksThrottleReasons", &nvml.DeviceGetThrottle, false},
+        {"nvmlDeviceGetComputeRunningProcesses_v3", &nvml.DeviceGetComputeProcesses, false},
+        {"nvmlDeviceGetUtilizationRates", &nvml.DeviceGetUtilization, false},
+        {"nvmlDeviceGetMigMode", &nvml.DeviceGetMigMode, false},
+        {"nvmlSystemGetDriverVersion", &nvml.SystemGetDriverVersion, false},
+        {"nvmlErrorString", &nvml.ErrorString, false},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        void *symbol = dlsym(handle, wanted[i].name);
+        if (!symbol && wanted[i].needed) {
+            tvg_note("source-refused", "nvml", wanted[i].name);
+            return false;
+        }
+        memcpy(wanted[i].place, &symbol, sizeof symbol);
+    }
+    int result = nvml.Init();
+    if (result != 0)
+        return refuse("nvmlInit", result);
+    if (!find_boards()) {
+        tvg_note("source-refused", "nvml", "no device that both CUDA and NVML see");
+        return false;
+    }
+    result = nvml.DeviceGetTotalEnergyConsumption(boards[0].handle, &boards[0].last_mj);
+    if (result != 0)
+        return refuse("the energy counter (Volta and later have one)", result);
+    for (int i = 0; i < board_count; i++) {
+        char name[96] = "?";
+        nvml.DeviceGetName(boards[i].handle, name, sizeof name);
+        tvg_note("gpu", boards[i].name, name);
+    }
+    char driver[80] = "";
+    if (nvml.SystemGetDriverVersion && nvml.SystemGetDriverVersion(driver, sizeof driver) == 0)
+        tvg_note("gpu-driver", driver, "");
+    owner = getpid();
+    atomic_store_explicit(&running, true, memory_order_release);
+    atexit(end_sampling);
+    if (!tvg_source_thread(sampling_loop)) {
+        atomic_store(&running, false);
+        tvg_note("source-refused", "nvml", "no thread to sample on");
+        return false;
+    }
+    return true;
+}
+
+static void nvml_stop(void) { end_sampling(); }
+
+const struct tvg_source tvg_source_nvml = {.name = "nvml", .by_default = true, .start = nvml_start, .stop = nvml_stop};
