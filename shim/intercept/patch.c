@@ -15,7 +15,7 @@
 
 #include <capstone/capstone.h>
 
-enum { POOL_BYTES = 65536, STUB_BYTES = 128, ABSOLUTE_JUMP_BYTES = 14, PAGE_BYTES = 4096 };
+enum { POOL_BYTES = 65536, STUB_BYTES = 128, ABSOLUTE_JUMP_BYTES = 14, ENTRANCE_BYTES = 32, PAGE_BYTES = 4096 };
 
 /* One area of stubs, within 2 GiB of the functions it serves. */
 struct pool {
@@ -129,6 +129,15 @@ static void write_absolute_jump(uint8_t *at, const void *destination) {
     memcpy(at + 6, &destination, 8);
 }
 
+/* The way into the wrapper: its context in r11, which no calling convention passes anything in, then the jump. */
+static void write_entrance(uint8_t *at, const void *context, const void *wrapper)
+{
+    at[0] = 0x49; /* movabs r11, context */
+    at[1] = 0xbb;
+    memcpy(at + 2, &context, 8);
+    write_absolute_jump(at + 10, wrapper);
+}
+
 static bool write_relative(uint8_t *field, uintptr_t field_runs_at, uintptr_t destination) {
     intptr_t distance = (intptr_t)(destination - (field_runs_at + 4));
     if (distance < INT32_MIN || distance > INT32_MAX)
@@ -235,7 +244,7 @@ static bool branches_into(csh handle, const uint8_t *function, size_t size, uint
     return found;
 }
 
-void *tvg_patch_function(void *target, size_t size, void *replacement, const char **reason) {
+void *tvg_patch_function(void *target, size_t size, void *wrapper, const void *context, const char **reason) {
     uint8_t *function = target;
     if (size && size < TVG_PATCH_BYTES) {
         *reason = "shorter than a jump";
@@ -259,8 +268,8 @@ void *tvg_patch_function(void *target, size_t size, void *replacement, const cha
     }
     uint8_t *stub = pool->write + pool->used, *stub_runs = pool->run + pool->used;
     /* The stub: the way to the wrapper, then the original's first instructions and the way back into it. */
-    write_absolute_jump(stub, replacement);
-    size_t out = 16, consumed = 0;
+    write_entrance(stub, context, wrapper);
+    size_t out = ENTRANCE_BYTES, consumed = 0;
     static const uint8_t endbr64[4] = {0xf3, 0x0f, 0x1e, 0xfa};
     memcpy(stub + out, endbr64, 4); /* the original is called through a pointer: IBT wants a landing mark */
     out += 4;
@@ -308,7 +317,7 @@ void *tvg_patch_function(void *target, size_t size, void *replacement, const cha
         return NULL;
     }
     pool->used += STUB_BYTES;
-    return stub_runs + 16;
+    return stub_runs + ENTRANCE_BYTES;
 }
 
 int tvg_patch_empty_function(void *target, void *replacement, const char **reason) {
@@ -347,8 +356,8 @@ int tvg_patch_empty_function(void *target, void *replacement, const char **reaso
 
 #else
 
-void *tvg_patch_function(void *target, size_t size, void *replacement, const char **reason) {
-    (void)target, (void)size, (void)replacement;
+void *tvg_patch_function(void *target, size_t size, void *wrapper, const void *context, const char **reason) {
+    (void)target, (void)size, (void)wrapper, (void)context;
     *reason = "this build has no instruction decoder for this processor";
     return NULL;
 }
