@@ -453,4 +453,4 @@ void tvg_gpu_launches_end(void)
         cupti.PopExternalCorrelationId(CUPTI_EXTERNAL_CUSTOM0, &last);
 }
 
-const struct tvg_source tvg_source_cupti = {.name = "cupti", .by_default = true, .start = cupti_start, .stop = cupti_stop};
+const struct tvg_source tvg_source_cupti = {.name = "cupti", .by_default = true, .with_cuda = true, .start = cupti_start, .stop = cupti_stop};

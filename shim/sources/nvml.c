@@ -251,4 +251,4 @@ static bool nvml_start(void)
 
 static void nvml_stop(void) { end_sampling(); }
 
-const struct tvg_source tvg_source_nvml = {.name = "nvml", .by_default = true, .start = nvml_start, .stop = nvml_stop};
+const struct tvg_source tvg_source_nvml = {.name = "nvml", .by_default = true, .with_cuda = true, .start = nvml_start, .stop = nvml_stop};

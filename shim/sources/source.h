@@ -11,6 +11,7 @@ struct tvg_slot;
 struct tvg_source {
     const char *name; /* as in TVG_SOURCES: "rapl", "papi", "stacks", "cputime", "nvml", "cupti" */
     bool by_default;  /* used when TVG_SOURCES is unset */
+    bool with_cuda;   /* started when the process has initialised CUDA, not with the trace */
     /* Called once, when the trace opens. False: it refused, and has said why with tvg_note("source-refused", name, why). */
     bool (*start)(void);
     /* Called on the slow path each time a block of ops is written (signals blocked, no malloc), or NULL. */
@@ -33,6 +34,8 @@ void tvg_sources_configure(void);
 /* Writes the MANIFEST block and starts the chosen sources: once per trace, right after its file is open and tvg_block_append works.
  * Not under a lock that tvg_block_append or tvg_note takes. */
 void tvg_sources_start(void);
+/* Starts the chosen sources that wait for CUDA: after cuInit succeeded (gpu.h). Once per process. */
+void tvg_sources_start_cuda(void);
 /* After each block of ops was written. Several threads may call it at once. */
 void tvg_sources_block(void);
 /* At a clean end, before the END block; and in a forked child. */

@@ -13,6 +13,8 @@ const struct tvg_source *const tvg_sources[] = {
     &tvg_source_rapl,
     &tvg_source_papi,
     &tvg_source_stacks,
+    &tvg_source_nvml,
+    &tvg_source_cupti,
     NULL,
 };
 enum { SOURCE_MAX = sizeof tvg_sources / sizeof tvg_sources[0] };
@@ -84,11 +86,19 @@ void tvg_sources_start(void)
     tvg_manifest_write();
     if (unknown[0]) tvg_note("source-refused", unknown, "TVG_SOURCES names a source that does not exist");
     for (int i = 0; tvg_sources[i]; i++) {
-        if (!wanted[i]) continue;
+        if (!wanted[i] || tvg_sources[i]->with_cuda) continue;
         started[i] = tvg_sources[i]->start();
         if (started[i] && (tvg_sources[i]->on_begin || tvg_sources[i]->on_end)) per_op = true;
     }
     __atomic_store_n(&tvg_sources_per_op, per_op, __ATOMIC_RELEASE);
+    errno = saved;
+}
+
+void tvg_sources_start_cuda(void)
+{
+    int saved = errno;
+    for (int i = 0; tvg_sources[i]; i++)
+        if (wanted[i] && tvg_sources[i]->with_cuda && !started[i]) started[i] = tvg_sources[i]->start();
     errno = saved;
 }
 
