@@ -1,0 +1,278 @@
+/* `tvg report`: what a run cost, where it went, what is worth doing, how sure. Options here, figures in report/. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../report/report.h"
+#include "command.h"
+
+enum { DEVICE = 256, GPU, TOKENS, UNITS, REWRITE, ASSUME, CHARGE, AGAINST };
+
+static const struct tvg_option options[] = {
+    {DEVICE, "device", "NAME|FILE", "price with this device file (tvg coeffs list), not the one that fits the CPU"},
+    {GPU, "gpu", "NAME|FILE", "the same for GPU operations"},
+    {TOKENS, "tokens", "N", "the run made N output tokens"},
+    {UNITS, "units", "KIND=N", "the run made N of KIND: output_token, input_token, image, sequence, audio_second, request, pass"},
+    {REWRITE, "rewrite", "NAME[=ARG]", "optimize by this instead of the best set of findings; may be repeated, applied in order"},
+    {ASSUME, "assume", "NAME=VALUE", "a number that the trace can't know, for rewrites that need it; may be repeated"},
+    {CHARGE, "charge", "WHO", "who pays the package floor: exclusive, share or none"},
+    {AGAINST, "against", "TRACE", "a second run of the same command: how well a replay of the first predicts it"},
+    {0, NULL, NULL, NULL},
+};
+
+static const struct tvg_usage usage = {
+    .name = "report",
+    .arguments = "TRACE|RUN... [options]",
+    .summary = "What a run cost in joules, where they went, what each optimization would save, and how sure that is.\n"
+               "TRACE is a .tvg file, RUN a folder of them. Several are reported one after the other.",
+    .options = options,
+    .json = true,
+    .details =
+        "Energy. With a RAPL meter in the trace the total is the meter's, and the model's part is scaled to it (0.8 to 1.25); what that can't\n"
+        "absorb is printed as unexplained. Without a meter it is modelled or estimated from the device file, and its band is printed: the truth\n"
+        "may lie anywhere in it. Every figure is at the boundary named: fans, power supply and cooling are never in it.\n\n"
+        "Charge. A package that is merely on draws its floor whoever uses it. exclusive: the run pays all of it (the default with a meter). share:\n"
+        "it pays the part that the CPUs it was allowed are of the part's cores, as on a slice of a cloud machine (the default without a meter;\n"
+        "a whole machine pays all). none: marginal energy only.\n\n"
+        "Savings are the difference of two replays with the same coefficients. They are given twice: the machine is released when the work ends\n"
+        "(same work), or stays on and the same work arrives (same rate). Only findings, which need nothing but the trace, enter the best set;\n"
+        "assumptions need --assume. A saving whose interval includes 0 is not called one.\n\n"
+        "Exit status: 0, also for a damaged trace of which something could be read (a warning, and coverage.damage in JSON); 2 for bad input.",
+};
+
+struct request {
+    const char *device, *gpu, *against;
+    struct tvg_profile_options profile;
+    char unit_kind[24];
+    bool tokens_given, units_given;
+    enum tvg_charge charge;
+    struct tvg_report_request rewrites[64];
+    uint32_t rewrite_count;
+    struct tvg_assumption assumptions[64];
+    uint32_t assumption_count;
+    bool json, color;
+};
+
+static int bad_rewrite(const char *name)
+{
+    const char *names[128];
+    char list[1024] = "", shown[128];
+    size_t count = 0, used = 0;
+    for (const struct tvg_rewrite *const *rewrite = tvg_rewrites; *rewrite && count < 127; rewrite++) {
+        names[count++] = (*rewrite)->name;
+        int added = snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", (*rewrite)->name);
+        used += added > 0 && (size_t)added < sizeof list - used ? (size_t)added : 0;
+    }
+    names[count] = NULL;
+    const char *near = tvg_nearest(name, names);
+    return tvg_command_misuse("report", "--rewrite %s: there is no such rewrite%s%s%s Known: %s", tvg_escape(shown, sizeof shown, name), near ? "; did you mean " : ".",
+                              near ? near : "", near ? "?" : "", list);
+}
+
+static int take_rewrite(struct request *request, const char *value)
+{
+    char name[64];
+    size_t length = strcspn(value, "=");
+    snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), value);
+    const struct tvg_rewrite *rewrite = tvg_rewrite_find(name);
+    if (!rewrite)
+        return bad_rewrite(name);
+    for (uint32_t i = 0; i < request->rewrite_count; i++)
+        if (request->rewrites[i].rewrite == rewrite)
+            return tvg_command_misuse("report", "--rewrite %s is given twice", rewrite->name);
+    if (request->rewrite_count == 64)
+        return tvg_command_misuse("report", "more than 64 --rewrite");
+    request->rewrites[request->rewrite_count++] = (struct tvg_report_request){rewrite, value[length] ? value + length + 1 : NULL};
+    return TVG_EXIT_OK;
+}
+
+static int take_assumption(struct request *request, const char *value)
+{
+    size_t length = strcspn(value, "=");
+    char shown[128];
+    struct tvg_assumption assumption = {0};
+    tvg_escape(shown, sizeof shown, value);
+    if (!value[length] || length == 0 || length >= sizeof assumption.name)
+        return tvg_command_misuse("report", "--assume %s: it is NAME=VALUE, for instance --assume prune=0.5", shown);
+    if (!tvg_number(value + length + 1, &assumption.value))
+        return tvg_command_misuse("report", "--assume %s: the value is not a number", shown);
+    memcpy(assumption.name, value, length);
+    for (uint32_t i = 0; i < request->assumption_count; i++)
+        if (strcmp(request->assumptions[i].name, assumption.name) == 0)
+            return tvg_command_misuse("report", "--assume %s is given twice", shown);
+    if (request->assumption_count == 64)
+        return tvg_command_misuse("report", "more than 64 --assume");
+    request->assumptions[request->assumption_count++] = assumption;
+    return TVG_EXIT_OK;
+}
+
+static int take_count(const char *option, const char *text, double *count)
+{
+    char shown[128];
+    if (!tvg_number(text, count) || !(*count > 0))
+        return tvg_command_misuse("report", "--%s %s: it takes a number above 0", option, tvg_escape(shown, sizeof shown, text));
+    return TVG_EXIT_OK;
+}
+
+static int take_units(struct request *request, const char *value)
+{
+    static const char *const kinds[] = {"output_token", "input_token", "image", "sequence", "audio_second", "request", "pass", NULL};
+    size_t length = strcspn(value, "=");
+    char shown[128], kind[24];
+    tvg_escape(shown, sizeof shown, value);
+    if (!value[length] || length == 0 || length >= sizeof kind)
+        return tvg_command_misuse("report", "--units %s: it is KIND=N, for instance --units image=500", shown);
+    snprintf(kind, sizeof kind, "%.*s", (int)length, value);
+    bool known = false;
+    for (int i = 0; kinds[i]; i++)
+        known |= strcmp(kinds[i], kind) == 0;
+    if (!known) {
+        const char *near = tvg_nearest(kind, kinds);
+        return tvg_command_misuse("report", "--units %s: no such kind of unit%s%s%s Known: output_token, input_token, image, sequence, audio_second, request, pass", shown,
+                                  near ? "; did you mean " : ".", near ? near : "", near ? "?" : "");
+    }
+    memcpy(request->unit_kind, kind, sizeof kind);
+    request->profile.unit_kind = request->unit_kind;
+    return take_count("units", value + length + 1, &request->profile.unit_value);
+}
+
+static int take_charge(struct request *request, const char *value)
+{
+    for (int charge = TVG_CHARGE_EXCLUSIVE; charge <= TVG_CHARGE_AUTO; charge++)
+        if (strcmp(value, tvg_charge_name((enum tvg_charge)charge)) == 0) {
+            request->charge = (enum tvg_charge)charge;
+            return TVG_EXIT_OK;
+        }
+    char shown[128];
+    return tvg_command_misuse("report", "--charge %s: it is exclusive, share, none or auto", tvg_escape(shown, sizeof shown, value));
+}
+
+static int take(struct request *request, int id, const char *value)
+{
+    switch (id) {
+    case DEVICE: request->device = value; return TVG_EXIT_OK;
+    case GPU: request->gpu = value; return TVG_EXIT_OK;
+    case TOKENS: request->tokens_given = true; return take_count("tokens", value, &request->profile.tokens);
+    case UNITS: request->units_given = true; return take_units(request, value);
+    case REWRITE: return take_rewrite(request, value);
+    case ASSUME: return take_assumption(request, value);
+    case CHARGE: return take_charge(request, value);
+    default: request->against = value; return TVG_EXIT_OK;
+    }
+}
+
+static bool load(struct tvg_profile **profile, const char *path, struct request *request, struct tvg_error *error)
+{
+    struct tvg_progress progress = {.what = "reading"};
+    request->profile.progress = tvg_progress;
+    request->profile.context = &progress;
+    bool loaded = tvg_profile_load(profile, path, &request->profile, error);
+    tvg_progress_end(&progress);
+    return loaded;
+}
+
+static bool choose_devices(struct tvg_device **device, struct tvg_device **gpu, const struct tvg_profile *profile, const struct request *request,
+                           struct tvg_error *error)
+{
+    *gpu = NULL;
+    if (!(request->device ? tvg_device_load(device, request->device, error) : tvg_device_choose_cpu(device, profile->cpu_id, profile->cpu_model, error)))
+        return false;
+    if (strcmp((*device)->kind, "cpu") != 0) {
+        char name[128];
+        snprintf(name, sizeof name, "%s", (*device)->name);
+        tvg_device_free(*device);
+        *device = NULL;
+        return tvg_fail(error, name, NULL, "give it as --gpu, and a CPU's file as --device", "this is a device file of a GPU; --device prices the CPU");
+    }
+    bool any_gpu = false;
+    for (uint32_t i = 0; i < profile->op_count; i++)
+        any_gpu |= profile->ops[i].op.on_gpu;
+    const char *gpu_name = tvg_profile_manifest(profile, "gpu.0.name");
+    if (request->gpu || (any_gpu && gpu_name))
+        return request->gpu ? tvg_device_load(gpu, request->gpu, error) : tvg_device_choose_gpu(gpu, gpu_name, error);
+    return true;
+}
+
+static void warn_of_damage(const char *path, const struct tvg_profile *profile)
+{
+    const struct tvg_damage *damage = &profile->damage;
+    char shown[256];
+    if (damage->bytes_skipped || damage->blocks_damaged || damage->cut_off)
+        fprintf(stderr, "tvg report: warning: %s: %llu bytes in %u places could not be read%s; the figures cover what is whole (tvg check tells where)\n",
+                tvg_escape(shown, sizeof shown, path), (unsigned long long)damage->bytes_skipped, damage->blocks_damaged, damage->cut_off ? ", and the end is cut off" : "");
+    if (damage->ops_lost)
+        fprintf(stderr, "tvg report: warning: %s: the recorder lost %llu ops (tvg coverage tells why)\n", tvg_escape(shown, sizeof shown, path),
+                (unsigned long long)damage->ops_lost);
+}
+
+static bool report_one(const char *path, struct request *request, struct tvg_error *error)
+{
+    struct tvg_profile *profile = NULL, *second = NULL;
+    struct tvg_device *device = NULL, *gpu = NULL;
+    struct tvg_energy *energy = NULL, *second_energy = NULL;
+    struct tvg_report report = {.path = path, .color = request->color};
+    bool done = load(&profile, path, request, error) && choose_devices(&device, &gpu, profile, request, error) &&
+                tvg_energy_price(&energy, profile, device, gpu, request->charge, error);
+    if (done) {
+        struct tvg_rewrite_context context = {.device = device, .gpu = gpu, .assumptions = request->assumptions, .assumption_count = request->assumption_count,
+                                              .cores = profile->cpus_allowed};
+        warn_of_damage(path, profile);
+        report.profile = profile;
+        report.device = device;
+        report.gpu = gpu;
+        report.energy = energy;
+        report.context = &context;
+        done = tvg_report_build(&report, request->rewrites, request->rewrite_count, error);
+        if (done && request->against) {
+            done = load(&second, request->against, request, error) && tvg_energy_price(&second_energy, second, device, gpu, request->charge, error);
+            if (done)
+                tvg_report_compare(&report, request->against, second, second_energy);
+        }
+        if (done && request->json)
+            tvg_report_json(&report, stdout);
+        else if (done)
+            tvg_report_text(&report, stdout);
+    }
+    tvg_report_clear(&report);
+    tvg_energy_free(second_energy);
+    tvg_energy_free(energy);
+    if (gpu)
+        tvg_device_free(gpu);
+    if (device)
+        tvg_device_free(device);
+    if (second)
+        tvg_profile_free(second);
+    if (profile)
+        tvg_profile_free(profile);
+    return done;
+}
+
+int tvg_command_report(int argc, char **argv)
+{
+    struct request request = {.charge = TVG_CHARGE_AUTO};
+    struct tvg_arguments arguments;
+    const struct tvg_option *option;
+    tvg_arguments_begin(&arguments, &usage, argc, argv);
+    while ((option = tvg_arguments_next(&arguments))) {
+        int bad = take(&request, option->id, arguments.value);
+        if (bad)
+            return bad;
+    }
+    if (arguments.stop)
+        return arguments.exit_code;
+    if (arguments.operand_count == 0)
+        return tvg_command_misuse("report", "which trace? Give a .tvg file or a run folder");
+    if (request.tokens_given && request.units_given)
+        return tvg_command_misuse("report", "--tokens and --units contradict each other: give one of them");
+    request.json = arguments.json;
+    request.color = arguments.color && !arguments.json;
+    if (request.json && arguments.operand_count > 1)
+        return tvg_command_misuse("report", "--json takes one trace or run folder at a time: call it once for each");
+    for (int i = 0; i < arguments.operand_count; i++) {
+        struct tvg_error error = {""};
+        if (i)
+            printf("\n");
+        if (!report_one(arguments.operand[i], &request, &error))
+            return tvg_command_fail("report", &error);
+    }
+    return TVG_EXIT_OK;
+}

@@ -1,0 +1,300 @@
+/* Computes what the report shows: phases' energy, each rewrite's replay, the set that is composed, totals before and after. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report.h"
+
+/* The unit that costs are per: the user's, then what the program said, then output before input, and passes last. */
+static struct tvg_unit choose_unit(const struct tvg_profile *profile)
+{
+    static const char *const order[] = {"output_token", "image", "audio_second", "sequence", "request", "input_token", "pass"};
+    struct tvg_unit chosen = {.kind = "pass", .value = 1, .basis = TVG_BASIS_NONE, .how = "nothing is known of the run's units: the whole run is one pass"};
+    int best = 1 << 30;
+    for (uint32_t i = 0; i < profile->unit_count; i++) {
+        const struct tvg_unit *unit = &profile->units[i];
+        if (!(unit->value > 0))
+            continue;
+        int rank = 8;
+        for (int k = 0; k < 7; k++)
+            if (strcmp(order[k], unit->kind) == 0)
+                rank = k;
+        rank += unit->basis == TVG_BASIS_GIVEN ? 0 : unit->basis == TVG_BASIS_EXACT ? 100 : 200;
+        if (strcmp(unit->kind, "pass") == 0 && unit->basis != TVG_BASIS_GIVEN)
+            rank += 1000;
+        if (rank < best) {
+            best = rank;
+            chosen = *unit;
+        }
+    }
+    return chosen;
+}
+
+/* Splits idle by time, ops by their own phases, other by the CPU seconds that ops don't explain: the phases add up to the total. */
+static void price_phases(struct tvg_report *report)
+{
+    const struct tvg_profile *profile = report->profile;
+    const struct tvg_energy *energy = report->energy;
+    double seconds = 0, outside = 0, rest[6];
+    int longest = TVG_PHASE_STEADY;
+    for (int p = 0; p < 6; p++) {
+        seconds += profile->phase[p].seconds;
+        rest[p] = fmax(0, profile->phase[p].cpu_seconds - profile->phase[p].op_seconds);
+        outside += rest[p];
+        if (profile->phase[p].seconds > profile->phase[longest].seconds)
+            longest = p;
+    }
+    for (int p = 0; p < 6; p++) {
+        double share = seconds > 0 ? profile->phase[p].seconds / seconds : p == longest;
+        double outside_share = outside > 0 ? rest[p] / outside : share;
+        report->phase_j[p] = tvg_interval_add(tvg_interval_scale(energy->idle, share), tvg_interval_scale(energy->other, outside_share));
+    }
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        const struct tvg_op_stat *stat = &profile->ops[i];
+        double sum = 0;
+        for (int p = 0; p < 6; p++)
+            sum += stat->seconds_by_phase[p];
+        for (int p = 0; p < 6; p++)
+            report->phase_j[p] = tvg_interval_add(report->phase_j[p], tvg_interval_scale(energy->per_op[i],
+                                                  sum > 0 ? stat->seconds_by_phase[p] / sum : p == longest));
+    }
+    static const bool inference[6] = {[TVG_PHASE_WARMUP] = true, [TVG_PHASE_STEADY] = true, [TVG_PHASE_WAITING] = true};
+    for (int p = 0; p < 6; p++)
+        if (inference[p]) {
+            report->inference = tvg_interval_add(report->inference, report->phase_j[p]);
+            report->inference_s += profile->phase[p].seconds;
+        } else {
+            report->start_j += report->phase_j[p].value;
+            report->start_s += profile->phase[p].seconds;
+        }
+    double active = profile->phase[TVG_PHASE_STEADY].seconds + profile->phase[TVG_PHASE_WAITING].seconds;
+    report->waits = profile->phase[TVG_PHASE_WAITING].seconds > 0.05 * active && profile->phase[TVG_PHASE_WAITING].seconds > 0.1;
+}
+
+static struct tvg_report_totals totals_of(const struct tvg_profile *profile)
+{
+    struct tvg_report_totals totals = {.cpu_s = profile->cpu_seconds, .wall_s = profile->wall_seconds};
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        const struct tvg_op_stat *stat = &profile->ops[i];
+        totals.ops += (double)stat->count;
+        totals.flop += (double)stat->op.flop * (double)stat->count;
+        totals.bytes += (double)stat->op.bytes * (double)stat->count;
+        totals.op_s += stat->seconds;
+    }
+    return totals;
+}
+
+static struct tvg_interval headline(const struct tvg_report *report, const struct tvg_replay *replay)
+{
+    return report->waits ? replay->saved_rate : replay->saved_work;
+}
+
+static bool shown(struct tvg_interval saved)
+{
+    return saved.low > 0;
+}
+
+/* Composes rewrites [of count] into report->set. */
+static bool compose(const struct tvg_report *report, struct tvg_replay *replay, struct tvg_report_rewrite *const *members, uint32_t count,
+                    struct tvg_error *error)
+{
+    const struct tvg_rewrite *list[64];
+    struct tvg_rewrite_context context = *report->context;
+    for (uint32_t i = 0; i < count; i++) {
+        list[i] = members[i]->rewrite;
+        if (members[i]->argument)
+            context.argument = members[i]->argument;
+    }
+    *replay = (struct tvg_replay){0};
+    return tvg_replay_run(replay, list, count, report->profile, report->energy, &context, error);
+}
+
+/* The findings that save on their own, largest first, each kept only when it adds to the set before it. */
+static void best_set(struct tvg_report *report)
+{
+    struct tvg_report_rewrite *candidates[64], *chosen[64];
+    uint32_t candidate_count = 0, count = 0;
+    for (uint32_t i = 0; i < report->rewrite_count && candidate_count < 64; i++) {
+        struct tvg_report_rewrite *line = &report->rewrites[i];
+        if (line->rewrite->nature == TVG_FINDING && !line->rewrite->diagnostic_only && line->replay.outcome.applied &&
+            shown(headline(report, &line->replay)))
+            candidates[candidate_count++] = line;
+    }
+    for (uint32_t i = 1; i < candidate_count; i++) /* insertion sort by saving */
+        for (uint32_t j = i; j > 0 && headline(report, &candidates[j]->replay).value > headline(report, &candidates[j - 1]->replay).value; j--) {
+            struct tvg_report_rewrite *swap = candidates[j];
+            candidates[j] = candidates[j - 1];
+            candidates[j - 1] = swap;
+        }
+    struct tvg_interval best = {0, 0, 0};
+    for (uint32_t i = 0; i < candidate_count; i++) {
+        struct tvg_replay trial;
+        chosen[count] = candidates[i];
+        struct tvg_error ignored;
+        if (!compose(report, &trial, chosen, count + 1, &ignored))
+            continue;
+        struct tvg_interval saved = headline(report, &trial);
+        if (trial.outcome.applied && saved.value > best.value * 1.001 && saved.low >= best.low * 0.999) {
+            best = saved;
+            report->set = trial;
+            candidates[i]->in_set = true;
+            report->set_order[count++] = (uint32_t)(candidates[i] - report->rewrites);
+        }
+    }
+    report->set_count = count;
+}
+
+static bool asked_set(struct tvg_report *report, const struct tvg_report_request *requests, uint32_t count, struct tvg_error *error)
+{
+    struct tvg_report_rewrite *members[64];
+    uint32_t applied = 0;
+    for (uint32_t r = 0; r < count; r++)
+        for (uint32_t i = 0; i < report->rewrite_count; i++)
+            if (report->rewrites[i].rewrite == requests[r].rewrite && report->rewrites[i].replay.outcome.applied && !report->rewrites[i].in_set &&
+                !report->rewrites[i].rewrite->diagnostic_only && applied < 64) {
+                report->rewrites[i].in_set = true;
+                report->set_order[applied] = i;
+                members[applied++] = &report->rewrites[i];
+            }
+    report->set_count = applied;
+    report->set_asked = true;
+    return applied == 0 || compose(report, &report->set, members, applied, error);
+}
+
+/* The rewritten run's counts: the same transforms on a copy, in the same order, as the replay behind report->set. */
+static bool optimized_totals(struct tvg_report *report, struct tvg_error *error)
+{
+    struct tvg_profile *copy = tvg_profile_copy(report->profile);
+    if (!copy)
+        return tvg_fail(error, report->path, NULL, "free some memory", "out of memory");
+    for (uint32_t i = 0; i < report->set_count; i++) {
+        struct tvg_report_rewrite *line = &report->rewrites[report->set_order[i]];
+        struct tvg_rewrite_context context = *report->context;
+        struct tvg_rewrite_outcome outcome = {0};
+        if (line->argument)
+            context.argument = line->argument;
+        line->rewrite->transform(copy, &context, &outcome);
+    }
+    struct tvg_report_totals *optimized = &report->optimized;
+    *optimized = totals_of(copy);
+    tvg_profile_free(copy);
+    double wall = report->profile->wall_seconds;
+    optimized->wall_s = report->set_count ? report->set.seconds : wall;
+    optimized->energy = report->set_count ? report->set.energy : report->energy->total;
+    optimized->idle_j = report->energy->idle.value * (wall > 0 ? optimized->wall_s / wall : 1);
+    optimized->other_j = report->energy->other.value;
+    optimized->ops_j = optimized->energy.value - optimized->idle_j - optimized->other_j;
+    optimized->cpu_s = fmax(0, report->profile->cpu_seconds - (report->totals.op_s - optimized->op_s));
+    optimized->time_coverage = report->totals.op_s > 0 && optimized->wall_s > 0
+                                   ? fmin(1, report->profile->op_wall_seconds * (optimized->op_s / report->totals.op_s) / optimized->wall_s) : 0;
+    optimized->basis = report->energy->basis == TVG_BASIS_ESTIMATED ? TVG_BASIS_ESTIMATED : TVG_BASIS_MODELLED;
+    optimized->per_j = optimized->energy.value > 0 ? report->unit.value / optimized->energy.value : NAN;
+    return true;
+}
+
+bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request *requests, uint32_t request_count, struct tvg_error *error)
+{
+    const struct tvg_profile *profile = report->profile;
+    const struct tvg_energy *energy = report->energy;
+    report->unit = choose_unit(profile);
+    price_phases(report);
+
+    report->totals = totals_of(profile);
+    report->totals.time_coverage = profile->wall_seconds > 0 ? fmin(1, profile->op_wall_seconds / profile->wall_seconds) : 0;
+    report->totals.energy = energy->total;
+    report->totals.ops_j = energy->ops.value;
+    report->totals.idle_j = energy->idle.value;
+    report->totals.other_j = energy->other.value;
+    report->totals.basis = energy->basis;
+    report->totals.per_j = energy->total.value > 0 ? report->unit.value / energy->total.value : NAN;
+
+    uint32_t count = 0;
+    while (tvg_rewrites[count])
+        count++;
+    report->rewrites = calloc(count + 1u, sizeof *report->rewrites);
+    if (!report->rewrites)
+        return tvg_fail(error, report->path, NULL, "free some memory", "out of memory");
+    report->rewrite_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct tvg_report_rewrite *line = &report->rewrites[i];
+        line->rewrite = tvg_rewrites[i];
+        for (uint32_t r = 0; r < request_count; r++)
+            if (requests[r].rewrite == line->rewrite) {
+                line->asked = true;
+                line->argument = requests[r].argument;
+            }
+        struct tvg_report_rewrite *alone[] = {line};
+        if (!compose(report, &line->replay, alone, 1, error))
+            return false;
+    }
+    if (request_count == 0)
+        best_set(report);
+    else if (!asked_set(report, requests, request_count, error))
+        return false;
+    report->saved = headline(report, &report->set);
+    report->set_unsure = report->set_count > 0 && !shown(report->saved);
+    return optimized_totals(report, error);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_op(const struct tvg_op *a, const struct tvg_op *b)
+{
+    return a->kind == b->kind && a->m == b->m && a->n == b->n && a->k == b->k && a->batch == b->batch && a->type_a == b->type_a &&
+           a->type_b == b->type_b && a->type_c == b->type_c && a->type_compute == b->type_compute && a->flags == b->flags &&
+           a->dim_count == b->dim_count && memcmp(a->dim, b->dim, sizeof a->dim[0] * a->dim_count) == 0 && same_text(a->function, b->function) &&
+           same_text(a->library, b->library);
+}
+
+/* Predicts the second run: each of its ops takes the first run's mean time and energy of that op (a shape never run before: the first run's
+ * rate), the time between ops grows with the number of ops. */
+void tvg_report_compare(struct tvg_report *report, const char *path, const struct tvg_profile *second, const struct tvg_energy *second_energy)
+{
+    const struct tvg_profile *first = report->profile;
+    struct tvg_report_against *against = &report->against;
+    double unmatched = 0, flop = 0, predicted_op_j = 0, first_flop = first->flop > 0 ? first->flop : 1;
+    *against = (struct tvg_report_against){.path = path};
+    for (uint32_t i = 0; i < second->op_count; i++) {
+        const struct tvg_op_stat *stat = &second->ops[i];
+        double calls = (double)stat->count, work = (double)stat->op.flop * calls, seconds = 0, joules = 0, seen = 0;
+        for (uint32_t j = 0; j < first->op_count; j++)
+            if (same_op(&first->ops[j].op, &stat->op)) { /* one op has an entry per call site: pool them */
+                seconds += first->ops[j].seconds;
+                joules += report->energy->per_op[j].value;
+                seen += (double)first->ops[j].count;
+            }
+        if (seen > 0) {
+            against->predicted_op_s += calls * seconds / seen;
+            predicted_op_j += calls * joules / seen;
+        } else {
+            against->predicted_op_s += work * first->op_seconds / first_flop;
+            predicted_op_j += work * report->energy->ops.value / first_flop;
+            unmatched += work;
+        }
+        flop += work;
+        against->actual_op_s += stat->seconds;
+    }
+    double growth = first->total_ops ? (double)second->total_ops / (double)first->total_ops : 1;
+    double between = fmax(0, first->wall_seconds - first->op_wall_seconds);
+    double overlap = first->op_seconds > 0 ? first->op_wall_seconds / first->op_seconds : 1;
+    against->predicted_s = against->predicted_op_s * overlap + between * growth;
+    against->actual_s = second->wall_seconds;
+    double idle_watts = first->wall_seconds > 0 ? report->energy->idle.value / first->wall_seconds : 0;
+    against->predicted_j = idle_watts * against->predicted_s + report->energy->other.value * growth + predicted_op_j;
+    against->actual_j = second_energy->total.value;
+    against->actual_basis = second_energy->basis;
+    against->time_error = against->actual_s > 0 ? against->predicted_s / against->actual_s - 1 : NAN;
+    against->op_error = against->actual_op_s > 0 ? against->predicted_op_s / against->actual_op_s - 1 : NAN;
+    against->energy_error = against->actual_j > 0 ? against->predicted_j / against->actual_j - 1 : NAN;
+    against->unmatched_flop = flop > 0 ? unmatched / flop : 0;
+}
+
+void tvg_report_clear(struct tvg_report *report)
+{
+    free(report->rewrites);
+    report->rewrites = NULL;
+    report->rewrite_count = 0;
+}

@@ -1,0 +1,90 @@
+/* What `tvg report` knows, computed once; text.c and json.c only show it, so that the two never differ. */
+#ifndef TVG_REPORT_H
+#define TVG_REPORT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "../../optimizer/rewrite.h"
+#include "../device.h"
+#include "../energy.h"
+#include "../profile.h"
+
+/* One rewrite, replayed alone. */
+struct tvg_report_rewrite {
+    const struct tvg_rewrite *rewrite;
+    const char *argument;  /* --rewrite NAME=ARG, or NULL */
+    struct tvg_replay replay;
+    bool asked;            /* named by --rewrite */
+    bool in_set;           /* part of the composed set behind `optimized` */
+};
+
+/* Totals of the run, or of the rewritten run. Ops + idle_j + other_j = energy.value. */
+struct tvg_report_totals {
+    double ops, flop, bytes, wall_s, op_s, cpu_s, time_coverage;
+    struct tvg_interval energy;
+    double ops_j, idle_j, other_j;
+    double per_j; /* units per joule over the whole run; NAN when there is no energy */
+    enum tvg_basis basis;
+};
+
+/* How well a replay built from this run predicts a second one. */
+struct tvg_report_against {
+    const char *path;      /* NULL: not asked */
+    double predicted_s, actual_s, time_error;      /* relative: predicted / actual - 1 */
+    double predicted_op_s, actual_op_s, op_error;
+    double predicted_j, actual_j, energy_error;
+    enum tvg_basis actual_basis;
+    double unmatched_flop; /* share of the second run's FLOP whose ops the first never ran */
+};
+
+struct tvg_report {
+    const char *path;
+    const struct tvg_profile *profile;
+    const struct tvg_device *device, *gpu;
+    const struct tvg_energy *energy;
+    struct tvg_unit unit;          /* the one that costs are per */
+    struct tvg_interval phase_j[6];
+    struct tvg_interval inference; /* J of warm-up, steady and waiting: what the units were made in */
+    double inference_s;
+    double start_j, start_s;       /* start, load and end */
+    struct tvg_report_totals totals, optimized;
+    struct tvg_report_rewrite *rewrites;
+    uint32_t rewrite_count;
+    struct tvg_replay set;         /* the composed set */
+    uint32_t set_order[64];        /* indices into rewrites, in the order of composition */
+    uint32_t set_count;
+    bool set_asked;                /* the set is what --rewrite named, not the best of the findings */
+    bool set_unsure;               /* the interval of its saving includes 0 */
+    bool waits;                    /* the process waits for requests: headline is same rate */
+    struct tvg_interval saved;     /* the headline: same rate or same work */
+    struct tvg_report_against against;
+    const struct tvg_rewrite_context *context;
+    bool color;
+};
+
+/* Rewrites named on the command line. */
+struct tvg_report_request {
+    const struct tvg_rewrite *rewrite;
+    const char *argument;
+};
+
+/* Replays every rewrite, composes the set and fills the rest from profile, device, gpu, energy, context, which the caller has set and keeps.
+ * `requests`: the set is these, in this order; none: the best set of the findings. */
+bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request *requests, uint32_t request_count, struct tvg_error *error);
+void tvg_report_compare(struct tvg_report *report, const char *path, const struct tvg_profile *second, const struct tvg_energy *second_energy);
+void tvg_report_clear(struct tvg_report *report);
+
+void tvg_report_text(const struct tvg_report *report, FILE *out);
+void tvg_report_json(const struct tvg_report *report, FILE *out);
+
+/* Figures for people (figures.c). Each writes to `out` (capacity `size`) and returns it. */
+char *tvg_show_joules(char *out, size_t size, double joules);       /* "3,815 J", "2.98 mJ", "1.27 kJ" */
+char *tvg_show_band(char *out, size_t size, struct tvg_interval j); /* "12-40 J": the interval alone */
+char *tvg_show_seconds(char *out, size_t size, double seconds);
+char *tvg_show_count(char *out, size_t size, double count);         /* "2,560" up to 9 digits, then "1.28e10" */
+char *tvg_show_si(char *out, size_t size, double value, const char *unit); /* "61.3 GFLOP/s" */
+const char *tvg_unit_word(const char *kind, bool one);              /* "output tokens", "output token" */
+const char *tvg_op_class(const struct tvg_op *op);                  /* "matrix products" ... */
+
+#endif

@@ -1,0 +1,464 @@
+/* The first screen of `tvg report`: what it cost, where it went, why, what is worth doing, how sure, what is not in it. 80 columns, ASCII but for
+ * what a trace's own names bring; every name from a trace is escaped. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../commands/command.h"
+#include "report.h"
+
+enum { WIDTH = 80 };
+
+/* Columns that `text` takes: code points, which is right for what tvg_escape lets through but for wide scripts. */
+static int columns(const char *text)
+{
+    int count = 0;
+    for (; *text; text++)
+        count += (*text & 0xc0) != 0x80;
+    return count;
+}
+
+/* Prints words wrapped at WIDTH; the first line starts after `lead` (already 0-wide text to print), later ones are indented. */
+static void wrapped(FILE *out, const char *lead, int indent, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static void wrapped(FILE *out, const char *lead, int indent, const char *format, ...)
+{
+    char text[4096];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    fputs(lead, out);
+    int used = columns(lead);
+    bool first = true;
+    for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+        int width = columns(word);
+        if (!first && used + 1 + width > WIDTH) {
+            fprintf(out, "\n%*s", indent, "");
+            used = indent;
+            first = true;
+        }
+        fprintf(out, "%s%s", first ? "" : " ", word);
+        used += width + !first;
+        first = false;
+    }
+    fputc('\n', out);
+}
+
+static void bar(char *out, double share)
+{
+    int length = (int)lround(fmax(0, fmin(1, share)) * 24);
+    memset(out, '#', (size_t)length);
+    out[length] = '\0';
+}
+
+static const char *percent(char *out, size_t size, double share)
+{
+    double value = 100 * share;
+    if (value != 0 && fabs(value) < 0.95)
+        snprintf(out, size, value < 0 ? ">-1 %%" : "<1 %%");
+    else
+        snprintf(out, size, "%.0f %%", value);
+    return out;
+}
+
+/* "fp32 -> f32 mostly": the compute type with the most FLOP. */
+static const char *main_type(const struct tvg_profile *profile, double *share)
+{
+    double by_type[TVG_TYPE_COUNT] = {0}, all = 0;
+    unsigned most = 0;
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        unsigned type = profile->ops[i].op.type_compute < TVG_TYPE_COUNT ? profile->ops[i].op.type_compute : 0;
+        double flop = (double)profile->ops[i].op.flop * (double)profile->ops[i].count;
+        by_type[type] += flop;
+        all += flop;
+    }
+    for (unsigned t = 1; t < TVG_TYPE_COUNT; t++)
+        if (by_type[t] > by_type[most])
+            most = t;
+    *share = all > 0 ? by_type[most] / all : 0;
+    return tvg_type_info(most)->name;
+}
+
+static void scope(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    const struct tvg_profile *profile = report->profile;
+    const struct tvg_energy *energy = report->energy;
+    char name[160], command[256], a[64];
+    tvg_escape(name, sizeof name, report->path);
+    tvg_escape(command, sizeof command, profile->command);
+    int left = columns(name) + 11, room = WIDTH - left - 2;
+    fprintf(out, "%stvg report %s%s", style.bold, name, style.off);
+    if (room >= columns(command))
+        fprintf(out, "%*s%s\n", room - columns(command) + 2, "", command);
+    else
+        fprintf(out, "\n  %.76s\n", command);
+
+    double type_share;
+    const char *type = main_type(profile, &type_share);
+    char cpu[128];
+    tvg_escape(cpu, sizeof cpu, profile->cpu_model[0] ? profile->cpu_model : "CPU unknown");
+    wrapped(out, "", 0, "%s, %u of %u CPUs | %s%s | %s ops, %s FLOP | %s thread%s ran ops%s", cpu, profile->cpus_allowed, profile->cpus_online,
+            type_share < 0.95 ? "mostly " : "", type, tvg_show_count(name, sizeof name, report->totals.ops),
+            tvg_show_si(a, sizeof a, report->totals.flop, ""), profile->threads == 1 ? "one" : "several", profile->threads == 1 ? "" : "s",
+            profile->processes > 1 ? " in several processes" : "");
+    bool metered = energy->meter_seconds > 0;
+    char device[160], band[64];
+    tvg_escape(device, sizeof device, report->device->title ? report->device->title : report->device->name);
+    if (metered)
+        wrapped(out, "", 0, "Scope: CPU %s by its own meter (+-5 %% absolute). Not in it: %sboard, fans, power supply, cooling, other machines.",
+                energy->boundary, strstr(energy->boundary, "dram") ? "" : "DRAM, ");
+    else
+        wrapped(out, "", 0, "Scope: CPU %s, NO METER: %s from device file %s (%s)%s, %s. Not in it: %sboard, fans, power supply, cooling.",
+                energy->boundary, tvg_basis_name(energy->basis), report->device->name, device, report->device->guessed ? ", a guess: no file fits this CPU" : "",
+                tvg_show_band(band, sizeof band, energy->total), strstr(energy->boundary, "dram") ? "" : "DRAM devices, ");
+    char count[64], how[160];
+    if (report->unit.basis == TVG_BASIS_NONE)
+        wrapped(out, "", 0, "Units: none known (the run is 1 pass): --tokens N or --units KIND=N gives cost per unit.");
+    else
+        wrapped(out, "", 0, "Units: %s %s, %s (%s).%s", tvg_show_count(count, sizeof count, report->unit.value),
+                tvg_unit_word(report->unit.kind, report->unit.value == 1), tvg_basis_name(report->unit.basis), tvg_escape(how, sizeof how, report->unit.how),
+                report->unit.basis == TVG_BASIS_INFERRED ? " --tokens N corrects it." : "");
+}
+
+/* True when the figure is exact enough to stand without its band: a meter measured it. */
+static bool measured(const struct tvg_report *report)
+{
+    return report->energy->basis == TVG_BASIS_MEASURED;
+}
+
+static void cost_row(const struct tvg_report *report, FILE *out, const char *what, struct tvg_interval energy, double seconds, bool per_unit)
+{
+    char joules[48], band[48], each[48] = "-", rate[48] = "-", time[32];
+    tvg_show_joules(joules, sizeof joules, energy.value);
+    tvg_show_band(band, sizeof band, energy);
+    tvg_show_seconds(time, sizeof time, seconds);
+    if (per_unit && report->unit.value > 0 && energy.value > 0) {
+        tvg_show_joules(each, sizeof each, energy.value / report->unit.value);
+        double units = report->unit.value / energy.value;
+        if (units >= 100)
+            tvg_show_count(rate, sizeof rate, round(units));
+        else
+            snprintf(rate, sizeof rate, "%.3g", units);
+    }
+    fprintf(out, "  %-17s %9s %14s %10s %9s %8s  %s\n", what, joules, band, each, rate, time, measured(report) ? "measured" : tvg_basis_name(report->energy->basis));
+}
+
+static void cost(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    struct tvg_interval start = tvg_interval_add(tvg_interval_add(report->phase_j[TVG_PHASE_START], report->phase_j[TVG_PHASE_LOAD]), report->phase_j[TVG_PHASE_END]);
+    bool unknown = report->unit.basis == TVG_BASIS_NONE;
+    char each[48], word[48];
+    snprintf(word, sizeof word, "per %s", tvg_unit_word(report->unit.kind, true));
+    snprintf(each, sizeof each, "%s", unknown ? "per run" : strcmp(report->unit.kind, "output_token") == 0 ? "per out tok" : strcmp(report->unit.kind, "input_token") == 0 ? "per in tok" : word);
+    fprintf(out, "\n%sCOST%s               %9s %14s %11s %8s %8s  %s\n", style.bold, style.off, "energy", "low-high", each, "per J", "time", "basis");
+    cost_row(report, out, "inference", report->inference, report->inference_s, true);
+    if (report->start_s > 0)
+        cost_row(report, out, "start, load, end", start, report->start_s, false);
+    if (report->start_s > 0)
+        cost_row(report, out, "whole run", report->energy->total, report->profile->wall_seconds, false);
+    if (!unknown && report->inference.value > 0) {
+        struct tvg_interval kwh = tvg_interval_scale(report->inference, 1e6 / report->unit.value / 3.6e6);
+        fprintf(out, "  per 1 M %s: %.3g kWh (%.3g-%.3g), inference only\n", tvg_unit_word(report->unit.kind, false), kwh.value, kwh.low, kwh.high);
+    }
+}
+
+static void where_row(FILE *out, const char *what, double joules, double total, const char *remark)
+{
+    char shown[48], share[16], hashes[32];
+    bar(hashes, total > 0 ? joules / total : 0);
+    fprintf(out, "  %-22s %9s %5s  %-24s %s\n", what, tvg_show_joules(shown, sizeof shown, joules), percent(share, sizeof share, total > 0 ? joules / total : 0),
+            hashes, remark);
+}
+
+struct class_sum {
+    const char *name;
+    struct tvg_interval joules;
+    double seconds;
+};
+
+static int by_joules(const void *a, const void *b)
+{
+    double x = ((const struct class_sum *)a)->joules.value, y = ((const struct class_sum *)b)->joules.value;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static void shape(const struct tvg_op *op, char *out, size_t size)
+{
+    int used = snprintf(out, size, "%s %s %lld x %lld", tvg_kind_name(op->kind), tvg_type_info(op->type_compute)->name, (long long)op->m, (long long)op->n);
+    if (op->k > 0 && used > 0 && (size_t)used < size)
+        used += snprintf(out + used, size - (size_t)used, " x %lld", (long long)op->k);
+    if (op->batch > 1 && used > 0 && (size_t)used < size)
+        snprintf(out + used, size - (size_t)used, ", batch %lld", (long long)op->batch);
+}
+
+static void where(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    const struct tvg_energy *energy = report->energy;
+    const struct tvg_profile *profile = report->profile;
+    double total = energy->total.value;
+    struct class_sum sums[16];
+    unsigned count = 0;
+    char text[64], remark[96];
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        const char *name = tvg_op_class(&profile->ops[i].op);
+        unsigned c = 0;
+        while (c < count && strcmp(sums[c].name, name) != 0)
+            c++;
+        if (c == count)
+            sums[count++] = (struct class_sum){.name = name};
+        sums[c].joules = tvg_interval_add(sums[c].joules, energy->per_op[i]);
+        sums[c].seconds += profile->ops[i].seconds;
+    }
+    qsort(sums, count, sizeof *sums, by_joules);
+    fprintf(out, "\n%sWHERE THE %s WENT%s  whole run; the parts sum to the whole\n", style.bold, tvg_show_joules(text, sizeof text, total), style.off);
+    if (energy->charge != TVG_CHARGE_NONE) {
+        snprintf(remark, sizeof remark, "%.3g W x %s", energy->floor_watts, tvg_show_seconds(text, sizeof text, energy->wall_seconds));
+        where_row(out, "package merely on", energy->idle.value, total, remark);
+    }
+    for (unsigned c = 0; c < count; c++) {
+        snprintf(remark, sizeof remark, "%s", tvg_show_band(text, sizeof text, sums[c].joules));
+        where_row(out, sums[c].name, sums[c].joules.value, total, remark);
+    }
+    snprintf(remark, sizeof remark, "%.3g CPU s", energy->cpu_seconds_outside);
+    where_row(out, "CPU work between ops", energy->other_cpu.value, total, remark);
+    if (energy->meter_seconds > 0)
+        where_row(out, "unexplained", energy->unexplained.value, total, energy->unexplained.value < 0 ? "the model says more than the meter" : "");
+    if (energy->charge == TVG_CHARGE_NONE)
+        wrapped(out, "  ", 2, "The package floor is not charged (--charge none): these are marginal joules.");
+    else if (energy->charged_packages < 0.999 && energy->charge == TVG_CHARGE_SHARE)
+        wrapped(out, "  ", 2, "The floor is shared: this run pays %.3g %% of the package (%u CPUs allowed, %d cores in the part); --charge exclusive charges all of it.",
+                100 * energy->charged_packages, profile->cpus_allowed, report->device->cores);
+    /* The largest distinct ops: shapes that someone can look for in the model. */
+    uint32_t top[3];
+    unsigned tops = 0;
+    for (uint32_t i = 0; i < profile->op_count; i++)
+        for (unsigned place = 0; place <= tops && place < 3; place++)
+            if (place == tops || energy->per_op[i].value > energy->per_op[top[place]].value) {
+                memmove(&top[place + 1], &top[place], sizeof *top * (2 - place));
+                top[place] = i;
+                tops += tops < 3;
+                break;
+            }
+    for (unsigned t = 0; t < tops && profile->op_count > 1; t++) {
+        const struct tvg_op_stat *stat = &profile->ops[top[t]];
+        char dims[96], calls[32], rate[48];
+        shape(&stat->op, dims, sizeof dims);
+        fprintf(out, "  %s%-42s %8s x %9s  %s%s\n", t == 0 ? "largest: " : "         ", dims, tvg_show_count(calls, sizeof calls, (double)stat->count),
+                tvg_show_joules(text, sizeof text, energy->per_op[top[t]].value),
+                stat->seconds > 0 ? tvg_show_si(rate, sizeof rate, (double)stat->op.flop * (double)stat->count / stat->seconds, "FLOP/s") : "", "");
+    }
+}
+
+static void why(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    const struct tvg_profile *profile = report->profile;
+    const struct tvg_device *device = report->device;
+    double wall = profile->wall_seconds, busy = profile->op_wall_seconds;
+    char text[1024], rate[48], flow[48];
+    int used = 0;
+    if (!(wall > 0) || !(busy > 0))
+        return;
+    double inside = fmin(1, busy / wall);
+    used += snprintf(text + used, sizeof text - (size_t)used, "Recorded ops ran %.0f %% of the time; %.0f %% is host code between them%s. ", 100 * inside, 100 * (1 - inside),
+                     inside < 0.5 ? ", and no faster op touches that" : "");
+    double flops = report->totals.flop / busy, bytes = report->totals.bytes / busy;
+    double share;
+    enum tvg_type type = tvg_type_by_name(main_type(profile, &share));
+    used += snprintf(text + used, sizeof text - (size_t)used, "While they ran: %s", tvg_show_si(rate, sizeof rate, flops, "FLOP/s"));
+    double cores = profile->cpus_allowed && device->cores > 0 ? fmin(1, (double)profile->cpus_allowed / device->cores) : 1;
+    double flop_use = 0, byte_use = 0;
+    if (type < TVG_TYPE_COUNT && device->peak[type].known) {
+        flop_use = flops / (device->peak[type].value.value * cores);
+        used += snprintf(text + used, sizeof text - (size_t)used, " (%.0f %% of %u CPUs' %s peak%s)", 100 * flop_use, profile->cpus_allowed, tvg_type_info(type)->name,
+                         device->guessed ? " by the guessed file" : "");
+    }
+    used += snprintf(text + used, sizeof text - (size_t)used, ", at least %s", tvg_show_si(flow, sizeof flow, bytes, "B/s"));
+    if (device->bandwidth.known) {
+        byte_use = bytes / device->bandwidth.value.value;
+        used += snprintf(text + used, sizeof text - (size_t)used, " (%.0f %% of the package's memory bandwidth)", 100 * byte_use);
+    }
+    double byte_bound = byte_use / fmin(1, 4 * cores);
+    const char *verdict = flop_use == 0 || byte_use == 0 ? "" : flop_use > byte_bound ? (flop_use > 0.4 ? ": compute-bound" : ": nearer to compute-bound, well below the peak: small or unfused calls")
+                          : (byte_bound > 0.4 ? ": memory-bound" : ": nearer to memory-bound, well below the peak: small or strided calls");
+    snprintf(text + used, sizeof text - (size_t)used, "%s.", verdict);
+    char lead[32];
+    snprintf(lead, sizeof lead, "WHY  ");
+    fprintf(out, "%s", style.bold);
+    fputs("WHY", out);
+    fprintf(out, "%s", style.off);
+    wrapped(out, "  ", 5, "%s", text);
+}
+
+static const char *loss_word(enum tvg_loss loss)
+{
+    static const char *const words[] = {"exact", "rounding", "bounded", "retrain"};
+    return (unsigned)loss < 4 ? words[loss] : "?";
+}
+
+/* "-17 % -12..-23" or "none shown"; energies fall, so savings read as negative. */
+static const char *saving(char *out, size_t size, struct tvg_interval saved, const struct tvg_report *report)
+{
+    struct tvg_interval total = report->energy->total;
+    if (!(total.value > 0))
+        snprintf(out, size, "-");
+    else if (saved.low <= 0 && saved.high >= 0)
+        snprintf(out, size, "no saving shown");
+    else if (saved.value < 0)
+        snprintf(out, size, "costs %+.0f %%", -100 * saved.value / total.value);
+    else {
+        char band[48];
+        snprintf(out, size, "-%.0f %% (%s)", 100 * saved.value / total.value, tvg_show_band(band, sizeof band, saved));
+    }
+    return out;
+}
+
+static void saving_row(const struct tvg_report *report, FILE *out, const char *name, const struct tvg_replay *replay, const char *loss)
+{
+    char work[64], rate[64], each[48] = "-", label[48];
+    double joules = replay->energy.value - report->start_j; /* start, load and end stay as they are */
+    if (report->unit.value > 0)
+        tvg_show_joules(each, sizeof each, fmax(0, joules) / report->unit.value);
+    snprintf(label, sizeof label, "%s", name);
+    fprintf(out, "%-18.18s %9s  %-21s %-21s %s\n", label, each, saving(work, sizeof work, replay->saved_work, report),
+            saving(rate, sizeof rate, replay->saved_rate, report), loss);
+}
+
+static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    unsigned listed = 0;
+    char now[48];
+    double each = report->unit.value > 0 ? report->inference.value / report->unit.value : 0;
+    fprintf(out, "\n%s%-18s%s %9s  %-21s %-21s %s\n", style.bold, report->set_asked ? "AS ASKED" : "WORTH DOING", style.off,
+            report->unit.basis == TVG_BASIS_NONE ? "J/run" : "J/unit", "machine released", "machine stays on,", "loss");
+    fprintf(out, "%-18s %9s  %-21s %-21s\n", "", tvg_show_joules(now, sizeof now, each), "when the work ends", "same work arrives");
+    for (uint32_t i = 0; i < report->rewrite_count; i++) {
+        const struct tvg_report_rewrite *line = &report->rewrites[i];
+        const struct tvg_interval *saved = report->waits ? &line->replay.saved_rate : &line->replay.saved_work;
+        if (!line->replay.outcome.applied || line->rewrite->diagnostic_only || (report->set_asked ? !line->asked : line->rewrite->nature != TVG_FINDING))
+            continue;
+        if (!report->set_asked && saved->low <= 0)
+            continue;
+        char name[64], reason[320];
+        snprintf(name, sizeof name, "%s%s", line->in_set ? "* " : "  ", line->rewrite->name);
+        saving_row(report, out, name, &line->replay, loss_word(line->rewrite->loss));
+        wrapped(out, "    ", 4, "%s", tvg_escape(reason, sizeof reason, line->replay.outcome.reason));
+        listed++;
+    }
+    if (listed == 0)
+        wrapped(out, "  ", 2, "%s", report->set_asked ? "None of the rewrites named could be applied: see NOT FOR YOU."
+                                                        : "Nothing: no finding shows a saving on this run whose interval leaves 0 out.");
+    if (report->set_count > 1) {
+        fprintf(out, "%s", style.green);
+        saving_row(report, out, "all with *", &report->set, "");
+        fprintf(out, "%s", style.off);
+    }
+    if (report->set_count > 0) {
+        char seconds[32];
+        const char *names[64];
+        (void)names;
+        if (report->set_unsure)
+            wrapped(out, "  ", 2, "no saving shown: the interval includes 0.");
+        else if (fabs(report->set.time_saved) > 0)
+            wrapped(out, "  ", 2, "* together %s %s of %.3g s; op times of rewritten ops are predictions (+-%.0f %%), not runs.", report->set.time_saved >= 0 ? "save" : "cost",
+                    tvg_show_seconds(seconds, sizeof seconds, fabs(report->set.time_saved)), report->profile->wall_seconds,
+                    100 * report->set.outcome.time_uncertainty);
+    }
+}
+
+static void assumptions(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    bool titled = false;
+    for (uint32_t i = 0; i < report->rewrite_count; i++) {
+        const struct tvg_report_rewrite *line = &report->rewrites[i];
+        if (!line->replay.outcome.applied || line->rewrite->nature == TVG_FINDING || line->rewrite->diagnostic_only || (report->set_asked && line->asked))
+            continue;
+        if (!titled)
+            fprintf(out, "%sASSUMPTIONS%s, not findings (yours to state; not in the figures above)\n", style.bold, style.off);
+        titled = true;
+        char name[64], reason[320];
+        snprintf(name, sizeof name, "  %s", line->rewrite->name);
+        saving_row(report, out, name, &line->replay, loss_word(line->rewrite->loss));
+        if (isfinite(line->replay.energy_zero_at))
+            wrapped(out, "    ", 4, "%s; the saving is 0 at %.3g", tvg_escape(reason, sizeof reason, line->replay.outcome.reason), line->replay.energy_zero_at);
+        else
+            wrapped(out, "    ", 4, "%s", tvg_escape(reason, sizeof reason, line->replay.outcome.reason));
+    }
+}
+
+static void not_for_you(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    bool titled = false;
+    for (uint32_t i = 0; i < report->rewrite_count; i++) {
+        const struct tvg_report_rewrite *line = &report->rewrites[i];
+        const struct tvg_interval *saved = report->waits ? &line->replay.saved_rate : &line->replay.saved_work;
+        bool applied = line->replay.outcome.applied;
+        bool nothing = applied && !line->rewrite->diagnostic_only && line->rewrite->nature == TVG_FINDING && saved->low <= 0 && !(report->set_asked && line->asked);
+        if (applied && !nothing && !line->rewrite->diagnostic_only)
+            continue;
+        if (!titled)
+            fprintf(out, "%sNOT FOR YOU%s, and notes that claim no saving\n", style.bold, style.off);
+        titled = true;
+        char lead[48], reason[320];
+        snprintf(lead, sizeof lead, "  %s: ", line->rewrite->name);
+        tvg_escape(reason, sizeof reason, line->replay.outcome.reason);
+        if (nothing)
+            wrapped(out, lead, 4, "%s: %s", saved->high < 0 ? "costs more than it saves" : "no saving shown, the interval includes 0", reason);
+        else
+            wrapped(out, lead, 4, "%s%s", applied ? "" : "refused, ", reason);
+    }
+}
+
+static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    const struct tvg_profile *profile = report->profile;
+    const struct tvg_energy *energy = report->energy;
+    const struct tvg_damage *damage = &profile->damage;
+    char text[2048], a[64], b[64];
+    int used = 0;
+#define ADD(...) used += snprintf(text + used, used < (int)sizeof text ? sizeof text - (size_t)used : 0, __VA_ARGS__)
+    if (energy->meter_seconds > 0)
+        ADD("model against the meter before scaling %+.0f %%, scaled by %.2f | ", 100 * energy->model_error, energy->meter_scale);
+    else
+        ADD("no meter: the total may be %s, a factor of %.1f | ", tvg_show_band(a, sizeof a, energy->total), energy->total.low > 0 ? energy->total.high / energy->total.low : INFINITY);
+    if (report->set_count > 0)
+        ADD("the saving's sign %s over the whole band | ", report->saved.low > 0 ? "holds" : "does NOT hold");
+    if (report->device->guessed)
+        ADD("device file %s is a guess: --device NAME | ", report->device->name);
+    if (energy->cross_check.value > 0)
+        ADD("ops by instruction counts %s, by FLOP and bytes %s | ", tvg_show_joules(a, sizeof a, energy->cross_check.value), tvg_show_joules(b, sizeof b, energy->ops.value));
+    ADD("recorded ops cover %.0f %% of the time | ops lost %llu", 100 * report->totals.time_coverage, (unsigned long long)damage->ops_lost);
+    if (damage->bytes_skipped || damage->blocks_damaged || damage->cut_off)
+        ADD(" | TRACE DAMAGED: %llu bytes in %u places unreadable%s: the figures cover what is whole", (unsigned long long)damage->bytes_skipped, damage->blocks_damaged,
+            damage->cut_off ? ", cut off at the end" : "");
+    else if (damage->no_end)
+        ADD(" | the process did not end cleanly: recovered %llu ops from its buffers", (unsigned long long)damage->ops_recovered);
+    if (profile->own_seconds > 0 && profile->wall_seconds > 0)
+        ADD(" | recording cost %s (%.2g %%)", tvg_show_seconds(a, sizeof a, profile->own_seconds), 100 * profile->own_seconds / profile->wall_seconds);
+    if (report->against.path) {
+        ADD(" | replay against a second run: time %+.1f %%, op time %+.1f %%, energy %+.1f %%", 100 * report->against.time_error, 100 * report->against.op_error,
+            100 * report->against.energy_error);
+        if (report->against.unmatched_flop > 0)
+            ADD(" (%.1f %% of its FLOP in shapes the first never ran)", 100 * report->against.unmatched_flop);
+    }
+    if (energy->note[0])
+        ADD(" | %s", energy->note);
+#undef ADD
+    fprintf(out, "\n%sHOW SURE%s", style.bold, style.off);
+    wrapped(out, "  ", 2, "%s", text);
+}
+
+void tvg_report_text(const struct tvg_report *report, FILE *out)
+{
+    struct tvg_style style = tvg_style(report->color);
+    scope(report, out, style);
+    cost(report, out, style);
+    where(report, out, style);
+    why(report, out, style);
+    worth_doing(report, out, style);
+    assumptions(report, out, style);
+    not_for_you(report, out, style);
+    how_sure(report, out, style);
+    char name[160];
+    wrapped(out, "Next: ", 6, "tvg ops %s | tvg coverage %s | tvg report --json | --against SECOND.tvg shows the replay's error", tvg_escape(name, sizeof name, report->path), name);
+}
