@@ -37,6 +37,17 @@ static struct tvg_interval times(const struct tvg_coefficient *coefficient, doub
     return coefficient->known ? tvg_interval_scale(coefficient->value, amount) : (struct tvg_interval){0, 0, 0};
 }
 
+/* Bytes per second that `cores` can move to and from main memory (0 cores: the whole device); 0 when not known. */
+static double bandwidth_of(const struct tvg_device *device, double cores)
+{
+    double whole = device->bandwidth.known ? device->bandwidth.value.value : 0;
+    if (cores > 0 && device->bandwidth_core.known) {
+        double reached = cores * device->bandwidth_core.value.value;
+        return whole > 0 ? fmin(whole, reached) : reached;
+    }
+    return whole;
+}
+
 struct tvg_interval tvg_energy_of_op(const struct tvg_op *op, double count, const struct tvg_device *device)
 {
     const struct tvg_coefficient *flop = &device->flop[executing_type(device->flop, op->type_compute)];
@@ -47,25 +58,22 @@ struct tvg_interval tvg_energy_of_stat(const struct tvg_op_stat *stat, const str
 {
     const struct tvg_coefficient *flop = &device->flop[executing_type(device->flop, stat->op.type_compute)];
     double bytes = (double)stat->op.bytes * (double)stat->count;
-    if (stat->seconds > 0 && device->bandwidth.known && bytes > device->bandwidth.value.value * stat->seconds)
-        bytes = device->bandwidth.value.value * stat->seconds;
+    double reach = bandwidth_of(device, stat->op.threads);
+    if (stat->seconds > 0 && reach > 0 && bytes > reach * stat->seconds)
+        bytes = reach * stat->seconds;
     struct tvg_interval energy = tvg_interval_add(times(flop, (double)stat->op.flop * (double)stat->count), times(&device->byte_memory, bytes));
     return tvg_interval_scale(energy, stat->energy_scale > 0 ? stat->energy_scale : 1);
 }
 
 double tvg_roofline_seconds(const struct tvg_op *op, const struct tvg_device *device, double cores)
 {
-    double share = 1, bandwidth_share = 1;
-    if (device->cores > 0 && cores > 0 && cores < device->cores) {
-        share = cores / device->cores;
-        bandwidth_share = fmin(1, 4 * share); /* about a quarter of a server part's cores saturate its memory */
-    }
+    double share = device->cores > 0 && cores > 0 ? fmin(1, cores / device->cores) : 1, bandwidth = bandwidth_of(device, cores);
     const struct tvg_coefficient *peak = &device->peak[executing_type(device->peak, op->type_compute)];
     double seconds = device->launch_floor.known ? device->launch_floor.value.value : 0;
     if (peak->known && peak->value.value > 0)
         seconds = fmax(seconds, (double)op->flop / (peak->value.value * share));
-    if (device->bandwidth.known && device->bandwidth.value.value > 0)
-        seconds = fmax(seconds, (double)op->bytes / (device->bandwidth.value.value * bandwidth_share));
+    if (bandwidth > 0)
+        seconds = fmax(seconds, (double)op->bytes / bandwidth);
     return seconds;
 }
 
@@ -186,15 +194,22 @@ static void fit_to_meter(struct tvg_energy *energy, const struct tvg_profile *pr
                                missing * mean_watts * (1 + meter_error)};
     struct tvg_interval total = {joules + gap.value, joules * (1 - meter_error) + gap.low, joules * (1 + meter_error) + gap.high};
     double idle_all = fmin(floor_watts * wall, total.value);
-    double modelled = idle_all + energy->ops.value + energy->other_cpu.value;
+    struct tvg_interval ops = {0, 0, 0}; /* what the package's meter sees: CPU ops */
+    for (uint32_t i = 0; i < profile->op_count; i++)
+        if (!profile->ops[i].op.on_gpu)
+            ops = tvg_interval_add(ops, energy->per_op[i]);
+    double modelled = idle_all + ops.value + energy->other_cpu.value;
     energy->model_error = modelled / total.value - 1;
     double target = total.value - idle_all - energy->other_cpu.value;
-    double scale = energy->ops.value > 0 ? target / energy->ops.value : 1;
+    double scale = ops.value > 0 ? target / ops.value : 1;
     energy->meter_scale = fmin(1.25, fmax(0.8, scale));
     for (uint32_t i = 0; i < profile->op_count; i++)
-        energy->per_op[i] = tvg_interval_scale(energy->per_op[i], energy->meter_scale);
-    energy->ops = tvg_interval_scale(energy->ops, energy->meter_scale);
-    double unexplained = total.value - idle_all - energy->ops.value - energy->other_cpu.value;
+        if (!profile->ops[i].op.on_gpu)
+            energy->per_op[i] = tvg_interval_scale(energy->per_op[i], energy->meter_scale);
+    energy->ops = (struct tvg_interval){0, 0, 0};
+    for (uint32_t i = 0; i < profile->op_count; i++)
+        energy->ops = tvg_interval_add(energy->ops, energy->per_op[i]);
+    double unexplained = total.value - idle_all - energy->meter_scale * ops.value - energy->other_cpu.value;
     energy->unexplained = exactly(unexplained);
     /* What is not charged leaves the total too; the total is then no longer the meter's. */
     double charged = energy->charge == TVG_CHARGE_EXCLUSIVE ? 1 : fmin(1, energy->charged_packages / packages);
@@ -254,6 +269,9 @@ bool tvg_energy_price(struct tvg_energy **result, const struct tvg_profile *prof
         if (joules > 0) { /* the meter was the package's: the board comes on top, modelled */
             energy->basis = TVG_BASIS_MODELLED;
             energy->total = tvg_interval_add(energy->total, times(awake, energy->wall_seconds));
+            for (uint32_t i = 0; i < profile->op_count; i++)
+                if (profile->ops[i].op.on_gpu)
+                    energy->total = tvg_interval_add(energy->total, energy->per_op[i]);
         }
     }
     energy->other = tvg_interval_add(energy->other_cpu, energy->unexplained);

@@ -13,7 +13,7 @@ static const struct command commands[] = {
 #if __has_include("commands/record.c")
     {"record", "run a command and record its operations", tvg_command_record},
 #endif
-#if __has_include("commands/report.c")
+#if __has_include("commands/report.c") && __has_include("profile.c") && __has_include("device.c") && __has_include("../optimizer/replay.c")
     {"report", "what a run cost, where it went, what is worth doing", tvg_command_report},
 #endif
 #if __has_include("commands/ops.c")

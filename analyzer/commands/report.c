@@ -223,9 +223,8 @@ static bool report_one(const char *path, struct request *request, struct tvg_err
         report.context = &context;
         done = tvg_report_build(&report, request->rewrites, request->rewrite_count, error);
         if (done && request->against) {
-            done = load(&second, request->against, request, error) && tvg_energy_price(&second_energy, second, device, gpu, request->charge, error);
-            if (done)
-                tvg_report_compare(&report, request->against, second, second_energy);
+            done = load(&second, request->against, request, error) && tvg_energy_price(&second_energy, second, device, gpu, request->charge, error) &&
+                   tvg_report_compare(&report, request->against, second, second_energy, error);
         }
         if (done && request->json)
             tvg_report_json(&report, stdout);

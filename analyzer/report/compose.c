@@ -161,35 +161,27 @@ static bool asked_set(struct tvg_report *report, const struct tvg_report_request
     return applied == 0 || compose(report, &report->set, members, applied, error);
 }
 
-/* The rewritten run's counts: the same transforms on a copy, in the same order, as the replay behind report->set. */
-static bool optimized_totals(struct tvg_report *report, struct tvg_error *error)
+/* The rewritten run's totals, from the replay's own parts. */
+static void optimized_totals(struct tvg_report *report)
 {
-    struct tvg_profile *copy = tvg_profile_copy(report->profile);
-    if (!copy)
-        return tvg_fail(error, report->path, NULL, "free some memory", "out of memory");
-    for (uint32_t i = 0; i < report->set_count; i++) {
-        struct tvg_report_rewrite *line = &report->rewrites[report->set_order[i]];
-        struct tvg_rewrite_context context = *report->context;
-        struct tvg_rewrite_outcome outcome = {0};
-        if (line->argument)
-            context.argument = line->argument;
-        line->rewrite->transform(copy, &context, &outcome);
-    }
+    const struct tvg_replay *set = &report->set;
     struct tvg_report_totals *optimized = &report->optimized;
-    *optimized = totals_of(copy);
-    tvg_profile_free(copy);
-    double wall = report->profile->wall_seconds;
-    optimized->wall_s = report->set_count ? report->set.seconds : wall;
-    optimized->energy = report->set_count ? report->set.energy : report->energy->total;
-    optimized->idle_j = report->energy->idle.value * (wall > 0 ? optimized->wall_s / wall : 1);
-    optimized->other_j = report->energy->other.value;
-    optimized->ops_j = optimized->energy.value - optimized->idle_j - optimized->other_j;
-    optimized->cpu_s = fmax(0, report->profile->cpu_seconds - (report->totals.op_s - optimized->op_s));
-    optimized->time_coverage = report->totals.op_s > 0 && optimized->wall_s > 0
-                                   ? fmin(1, report->profile->op_wall_seconds * (optimized->op_s / report->totals.op_s) / optimized->wall_s) : 0;
+    *optimized = report->totals;
     optimized->basis = report->energy->basis == TVG_BASIS_ESTIMATED ? TVG_BASIS_ESTIMATED : TVG_BASIS_MODELLED;
-    optimized->per_j = optimized->energy.value > 0 ? report->unit.value / optimized->energy.value : NAN;
-    return true;
+    if (report->set_count == 0)
+        return;
+    optimized->ops = (double)set->op_count;
+    optimized->flop = set->flop;
+    optimized->bytes = set->bytes;
+    optimized->op_s = set->op_seconds;
+    optimized->wall_s = set->seconds;
+    optimized->energy = set->energy;
+    optimized->ops_j = set->ops.value;
+    optimized->idle_j = set->idle.value;
+    optimized->cpu_s = fmax(0, report->profile->cpu_seconds - (report->totals.op_s - set->op_seconds));
+    double overlap = report->totals.op_s > 0 ? report->profile->op_wall_seconds / report->totals.op_s : 0;
+    optimized->time_coverage = set->seconds > 0 ? fmin(1, overlap * set->op_seconds / set->seconds) : 0;
+    optimized->per_j = set->energy.value > 0 ? report->unit.value / set->energy.value : NAN;
 }
 
 bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request *requests, uint32_t request_count, struct tvg_error *error)
@@ -233,7 +225,8 @@ bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request
         return false;
     report->saved = headline(report, &report->set);
     report->set_unsure = report->set_count > 0 && !shown(report->saved);
-    return optimized_totals(report, error);
+    optimized_totals(report);
+    return true;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -249,47 +242,37 @@ static bool same_op(const struct tvg_op *a, const struct tvg_op *b)
            same_text(a->library, b->library);
 }
 
-/* Predicts the second run: each of its ops takes the first run's mean time and energy of that op (a shape never run before: the first run's
- * rate), the time between ops grows with the number of ops. */
-void tvg_report_compare(struct tvg_report *report, const char *path, const struct tvg_profile *second, const struct tvg_energy *second_energy)
+/* Time is the optimizer's prediction; energy takes the first run's mean joules of each op (a shape never run before: its mean per FLOP), its floor
+ * over the predicted time, and its other work per op. */
+bool tvg_report_compare(struct tvg_report *report, const char *path, const struct tvg_profile *second, const struct tvg_energy *second_energy,
+                        struct tvg_error *error)
 {
     const struct tvg_profile *first = report->profile;
     struct tvg_report_against *against = &report->against;
-    double unmatched = 0, flop = 0, predicted_op_j = 0, first_flop = first->flop > 0 ? first->flop : 1;
-    *against = (struct tvg_report_against){.path = path};
+    if (!tvg_replay_predict(&against->time, first, second, error))
+        return false;
+    double unmatched = 0, flop = 0, predicted = 0, first_flop = first->flop > 0 ? first->flop : 1;
     for (uint32_t i = 0; i < second->op_count; i++) {
         const struct tvg_op_stat *stat = &second->ops[i];
-        double calls = (double)stat->count, work = (double)stat->op.flop * calls, seconds = 0, joules = 0, seen = 0;
+        double calls = (double)stat->count, work = (double)stat->op.flop * calls, joules = 0, seen = 0;
         for (uint32_t j = 0; j < first->op_count; j++)
             if (same_op(&first->ops[j].op, &stat->op)) { /* one op has an entry per call site: pool them */
-                seconds += first->ops[j].seconds;
                 joules += report->energy->per_op[j].value;
                 seen += (double)first->ops[j].count;
             }
-        if (seen > 0) {
-            against->predicted_op_s += calls * seconds / seen;
-            predicted_op_j += calls * joules / seen;
-        } else {
-            against->predicted_op_s += work * first->op_seconds / first_flop;
-            predicted_op_j += work * report->energy->ops.value / first_flop;
-            unmatched += work;
-        }
+        predicted += seen > 0 ? calls * joules / seen : work * report->energy->ops.value / first_flop;
+        unmatched += seen > 0 ? 0 : work;
         flop += work;
-        against->actual_op_s += stat->seconds;
     }
     double growth = first->total_ops ? (double)second->total_ops / (double)first->total_ops : 1;
-    double between = fmax(0, first->wall_seconds - first->op_wall_seconds);
-    double overlap = first->op_seconds > 0 ? first->op_wall_seconds / first->op_seconds : 1;
-    against->predicted_s = against->predicted_op_s * overlap + between * growth;
-    against->actual_s = second->wall_seconds;
     double idle_watts = first->wall_seconds > 0 ? report->energy->idle.value / first->wall_seconds : 0;
-    against->predicted_j = idle_watts * against->predicted_s + report->energy->other.value * growth + predicted_op_j;
+    against->path = path;
+    against->predicted_j = idle_watts * against->time.predicted + report->energy->other.value * growth + predicted;
     against->actual_j = second_energy->total.value;
     against->actual_basis = second_energy->basis;
-    against->time_error = against->actual_s > 0 ? against->predicted_s / against->actual_s - 1 : NAN;
-    against->op_error = against->actual_op_s > 0 ? against->predicted_op_s / against->actual_op_s - 1 : NAN;
     against->energy_error = against->actual_j > 0 ? against->predicted_j / against->actual_j - 1 : NAN;
     against->unmatched_flop = flop > 0 ? unmatched / flop : 0;
+    return true;
 }
 
 void tvg_report_clear(struct tvg_report *report)

@@ -303,12 +303,12 @@ static json_t *against(const struct tvg_report *report)
         return json_null();
     json_t *object = json_object();
     json_object_set_new(object, "path", string(from->path));
-    json_object_set_new(object, "predicted_s", number(from->predicted_s));
-    json_object_set_new(object, "actual_s", number(from->actual_s));
-    json_object_set_new(object, "time_error", number(from->time_error));
-    json_object_set_new(object, "predicted_op_s", number(from->predicted_op_s));
-    json_object_set_new(object, "actual_op_s", number(from->actual_op_s));
-    json_object_set_new(object, "op_time_error", number(from->op_error));
+    json_object_set_new(object, "predicted_s", number(from->time.predicted));
+    json_object_set_new(object, "actual_s", number(from->time.measured));
+    json_object_set_new(object, "time_error", number(from->time.error));
+    json_object_set_new(object, "op_time_error", number(from->time.op_error));
+    json_object_set_new(object, "calls", integer((double)from->time.calls));
+    json_object_set_new(object, "unmatched_calls", integer((double)from->time.unmatched));
     json_object_set_new(object, "predicted_j", number(from->predicted_j));
     json_object_set_new(object, "actual_j", number(from->actual_j));
     set_basis(object, from->actual_basis);

@@ -30,12 +30,11 @@ struct tvg_report_totals {
 
 /* How well a replay built from this run predicts a second one. */
 struct tvg_report_against {
-    const char *path;      /* NULL: not asked */
-    double predicted_s, actual_s, time_error;      /* relative: predicted / actual - 1 */
-    double predicted_op_s, actual_op_s, op_error;
-    double predicted_j, actual_j, energy_error;
+    const char *path;              /* NULL: not asked */
+    struct tvg_prediction time;
+    double predicted_j, actual_j, energy_error; /* error: predicted / actual - 1 */
     enum tvg_basis actual_basis;
-    double unmatched_flop; /* share of the second run's FLOP whose ops the first never ran */
+    double unmatched_flop;         /* share of the second run's FLOP whose ops the first never ran */
 };
 
 struct tvg_report {
@@ -72,7 +71,8 @@ struct tvg_report_request {
 /* Replays every rewrite, composes the set and fills the rest from profile, device, gpu, energy, context, which the caller has set and keeps.
  * `requests`: the set is these, in this order; none: the best set of the findings. */
 bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request *requests, uint32_t request_count, struct tvg_error *error);
-void tvg_report_compare(struct tvg_report *report, const char *path, const struct tvg_profile *second, const struct tvg_energy *second_energy);
+bool tvg_report_compare(struct tvg_report *report, const char *path, const struct tvg_profile *second, const struct tvg_energy *second_energy,
+                        struct tvg_error *error);
 void tvg_report_clear(struct tvg_report *report);
 
 void tvg_report_text(const struct tvg_report *report, FILE *out);

@@ -436,7 +436,7 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
     if (profile->own_seconds > 0 && profile->wall_seconds > 0)
         ADD(" | recording cost %s (%.2g %%)", tvg_show_seconds(a, sizeof a, profile->own_seconds), 100 * profile->own_seconds / profile->wall_seconds);
     if (report->against.path) {
-        ADD(" | replay against a second run: time %+.1f %%, op time %+.1f %%, energy %+.1f %%", 100 * report->against.time_error, 100 * report->against.op_error,
+        ADD(" | replay against a second run: time %+.1f %%, op time %+.1f %%, energy %+.1f %%", 100 * report->against.time.error, 100 * report->against.time.op_error,
             100 * report->against.energy_error);
         if (report->against.unmatched_flop > 0)
             ADD(" (%.1f %% of its FLOP in shapes the first never ran)", 100 * report->against.unmatched_flop);
