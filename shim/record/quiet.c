@@ -19,10 +19,15 @@ void tvg_quiet_end(const struct tvg_quiet *quiet)
     errno = quiet->saved_errno;
 }
 
+/* A lock holds its owner's process id: in a forked child one that a thread of the parent held is free. */
 void tvg_lock_take(tvg_lock *lock)
 {
-    for (unsigned spins = 0; __atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE); spins++)
+    uint32_t self = (uint32_t)tvg_sys_getpid();
+    for (unsigned spins = 0;; spins++) {
+        uint32_t owner = __atomic_load_n(lock, __ATOMIC_RELAXED);
+        if (owner != self && __atomic_compare_exchange_n(lock, &owner, self, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return;
         if (spins > 64) tvg_sys6(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+    }
 }
 
 void tvg_lock_drop(tvg_lock *lock)

@@ -83,6 +83,7 @@ struct tvg_state {
 extern struct tvg_state tvg_state;
 
 /* load.c */
+void tvg_rings_load(void); /* ring.c */
 void tvg_load(int argc, char **argv, char **envp);
 /* process.c: makes the process ready to record, after a fork too. False when it can't. Inside a quiet section. */
 bool tvg_process_start(void);
@@ -96,6 +97,7 @@ void tvg_ring_encode(struct tvg_thread *thread);
 void tvg_ring_put(struct tvg_thread *thread, uint64_t start, uint64_t duration, uint32_t op_id, uint64_t a, uint64_t b, uint64_t c, const void *wide, uint32_t wide_length);
 bool tvg_rings_open(const char *path);
 void tvg_rings_close(bool keep);
+const char *tvg_rings_path(void);
 struct tvg_ring *tvg_ring_make(uint32_t *number);
 extern uint64_t tvg_rings_epoch;
 /* dictionary.c */

@@ -1,0 +1,144 @@
+/* The rare ways into and out of a call: first op of a thread, pause, left frames, other stacks, long and wide ops. */
+#include <string.h>
+
+#include "../sources/source.h"
+#include "guard.h"
+#include "state.h"
+#include "sys.h"
+
+__thread struct tvg_guard tvg_guard __attribute__((tls_model("initial-exec")));
+
+/* Whether 8 bytes at `address` can be read: the kernel reads a signal set there, then refuses the unknown action. */
+static bool readable(uintptr_t address)
+{
+    return tvg_sys6(SYS_rt_sigprocmask, ~0L, (long)address, 0, TVG_SIGNAL_BYTES, 0, 0) == -22;
+}
+
+static void forget_frame(struct tvg_guard *guard)
+{
+    __atomic_add_fetch(&tvg_state.dead_frames, 1, __ATOMIC_RELAXED);
+    guard->frame = 0;
+    guard->call = NULL;
+    guard->nested = 0;
+    guard->writing = 0;
+    guard->skipped = 0;
+    if (guard->thread && guard->thread->slow->epoch == tvg_state.epoch) tvg_thread_resync(guard->thread);
+}
+
+/* A call seems nested for the 4th, 8th, 16th... time: is the outer one still there? Its struct tvg_call lies in the stack between it and
+ * us; when the call was left by longjmp, frames that came later have overwritten it. */
+bool tvg_nested_is_live(struct tvg_guard *guard)
+{
+    const struct tvg_call *call = guard->call;
+    if (!call || !readable((uintptr_t)call) || !readable((uintptr_t)call + sizeof *call - 8)) return false;
+    return call->frame == guard->frame && call->thread == guard->thread;
+}
+
+/* There is a stored frame, but it is below ours or far from it. True: this call is outermost. */
+static bool outer_is_gone(struct tvg_guard *guard, uintptr_t frame)
+{
+    uintptr_t outer = guard->frame;
+    if (frame > outer && frame - outer <= TVG_STACK_SPAN) return true; /* the same stack, and it was left by a jump */
+    struct {
+        uintptr_t base;
+        int flags;
+        size_t size;
+    } alternate = {0};
+    bool known = tvg_sys6(SYS_sigaltstack, 0, (long)&alternate, 0, 0, 0, 0) == 0 && !(alternate.flags & SS_DISABLE);
+    bool we_are_on_it = known && frame - alternate.base < alternate.size;
+    bool outer_was_on_it = known && outer - alternate.base < alternate.size;
+    if (we_are_on_it && !outer_was_on_it) return false; /* a handler interrupted the outer call */
+    /* Another user-level stack. Its call may be suspended between its record's first and last byte: then the ring is not ours for now,
+     * but not for ever, since it may as well be dead. */
+    if (guard->writing && !outer_was_on_it && ++guard->skipped < 64) return false;
+    return true;
+}
+
+bool tvg_call_begin_slow(struct tvg_call *call, uintptr_t frame)
+{
+    struct tvg_guard *guard = &tvg_guard;
+    struct tvg_quiet quiet;
+    if (__atomic_load_n(tvg_generation, __ATOMIC_RELAXED) & 1 || tvg_settings.off) return false;
+    tvg_quiet_begin(&quiet);
+    bool outermost = guard->frame == 0;
+    if (!outermost) {
+        uintptr_t outer = guard->frame;
+        outermost = (outer - frame <= TVG_STACK_SPAN) || outer_is_gone(guard, frame); /* near: tvg_nested_is_live said no */
+        if (outermost) forget_frame(guard);
+    }
+    if (outermost) {
+        /* What runs from here on (sources, the dynamic linker) may call BLAS: that is nested. */
+        call->frame = frame;
+        guard->frame = frame;
+        guard->call = call;
+        guard->nested = 0;
+        if (tvg_process_start()) call->thread = tvg_thread_attach();
+        if (!call->thread || __atomic_load_n(tvg_generation, __ATOMIC_RELAXED) & 1) {
+            call->thread = NULL;
+            guard->frame = 0;
+            outermost = false;
+        }
+    }
+    tvg_quiet_end(&quiet);
+    return outermost;
+}
+
+static void record(struct tvg_thread *thread, uint64_t start, uint64_t end, uint32_t op_id, const void *a, const void *b, const void *c, const void *wide,
+                   uint32_t wide_length)
+{
+    uint64_t duration = end - start;
+    if ((int64_t)duration < 0) { /* counters of two processors that disagree */
+        __atomic_add_fetch(&tvg_state.clamped, 1, __ATOMIC_RELAXED);
+        duration = 0;
+    }
+    if (op_id == TVG_OP_ID_WIDE && wide_length == 0)
+        tvg_lost(1, -90);
+    else
+        tvg_ring_put(thread, start, duration, op_id, (uintptr_t)a, (uintptr_t)b, (uintptr_t)c, wide, wide_length);
+}
+
+void tvg_call_end_slow(struct tvg_call *call, const struct tvg_slot *slot, uint64_t end, const void *a, const void *b, const void *c)
+{
+    struct tvg_quiet quiet;
+    struct tvg_thread *thread = call->thread;
+    tvg_quiet_begin(&quiet);
+    /* A word of 0: this is a child forked inside the call, which its parent records. Otherwise a pause, or objects that were unloaded. */
+    if (__atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) != 0 && thread->slow->epoch == tvg_state.epoch) {
+        if (thread->per_op) tvg_sources_end(slot);
+        bool wide = slot->flags & TVG_SLOT_WIDE;
+        record(thread, call->start, end, slot->op_id, a, b, c, wide ? thread->slow->map : NULL, wide ? thread->slow->wide_length : 0);
+    }
+    tvg_quiet_end(&quiet);
+}
+
+/* A recorded op outside any call. Inside a quiet section; the caller's own stored frame stays. */
+static void record_apart(const struct tvg_op *op, uint32_t op_id, uint64_t start, uint64_t end, const void *a, const void *b, const void *c)
+{
+    struct tvg_guard *guard = &tvg_guard;
+    if (!tvg_process_start() || __atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) & 1 || guard->writing) return;
+    struct tvg_thread *thread = guard->thread;
+    /* A call in progress keeps its thread: caches and ring must not change hands below it. */
+    if (!thread || thread->slow->epoch != tvg_state.epoch || (guard->frame == 0 && thread->generation != __atomic_load_n(tvg_generation, __ATOMIC_RELAXED)))
+        thread = tvg_thread_attach();
+    if (!thread) return;
+    uint32_t length = 0;
+    if (op) length = (uint32_t)tvg_encode_op(thread->slow->block, TVG_WIDE_MAX - sizeof(uint32_t), op);
+    record(thread, start, end, op_id, a, b, c, op ? thread->slow->block : NULL, length);
+}
+
+void tvg_op_record(uint32_t op_id, uint64_t start, uint64_t end, const void *a, const void *b, const void *c)
+{
+    struct tvg_quiet quiet;
+    if (op_id >= TVG_OP_ID_LIMIT) return;
+    tvg_quiet_begin(&quiet);
+    record_apart(NULL, op_id, start, end, a, b, c);
+    tvg_quiet_end(&quiet);
+}
+
+void tvg_op_record_wide(const struct tvg_op *op, uint64_t start, uint64_t end, const void *a, const void *b, const void *c)
+{
+    struct tvg_quiet quiet;
+    tvg_quiet_begin(&quiet);
+    record_apart(op, TVG_OP_ID_WIDE, start, end, a, b, c);
+    tvg_quiet_end(&quiet);
+}

@@ -1,0 +1,162 @@
+/* A process starts to record at its first caught op, a forked child anew at its own; it ends after the last destructor. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../sources/source.h"
+#include "state.h"
+#include "sys.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+struct tvg_state tvg_state;
+static uint64_t before_start; /* the word until there is a page: 0 */
+uint64_t *tvg_generation = &before_start;
+
+static void in_child(void)
+{
+    __atomic_store_n(tvg_generation, 0, __ATOMIC_RELEASE);
+}
+
+/* The page whose word a fork zeroes, even one by a raw system call. */
+static bool make_generation(void)
+{
+    if (tvg_generation != &before_start) return true;
+    uint64_t *page = tvg_sys_mmap(4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!page) return false;
+    if (tvg_sys_madvise(page, 4096, MADV_WIPEONFORK) != 0 && pthread_atfork(NULL, NULL, in_child) != 0) return false;
+    __atomic_store_n(&tvg_generation, page, __ATOMIC_RELEASE);
+    return true;
+}
+
+/* What our parent left in our memory is its own. Inside the starting lock. */
+static void forget_parent(void)
+{
+    tvg_file_forget();
+    tvg_rings_close(true);
+    tvg_notes_forget();
+    struct tvg_state fresh = {0};
+    fresh.epoch = tvg_state.epoch;
+    fresh.paused = tvg_state.paused;
+    fresh.starting = tvg_state.starting;
+    fresh.ticks_per_ns = tvg_state.ticks_per_ns;
+    fresh.grid_shift = tvg_state.grid_shift;
+    fresh.op_ticks = tvg_state.op_ticks;
+    tvg_state = fresh;
+    tvg_sources_stop();
+    tvg_guard.thread = NULL;
+}
+
+/* The coarsest grid of at most 16 ns. */
+static unsigned grid(double ticks_per_ns)
+{
+    unsigned shift = 0;
+    while (shift < 12 && (double)(2u << shift) <= 16.0 * ticks_per_ns) shift++;
+    return shift;
+}
+
+/* Inside the starting lock. */
+static bool start(uint32_t pid)
+{
+    bool child = tvg_state.pid != 0 && tvg_state.pid != pid;
+    if (tvg_state.failed && !child) return false;
+    if (child) forget_parent();
+    tvg_state.pid = pid;
+    tvg_state.epoch++;
+    tvg_state.failed = true; /* until it has succeeded */
+    if (!make_generation() || !tvg_dictionary_start()) {
+        tvg_log("nothing is recorded", "no memory");
+        return false;
+    }
+    if (tvg_state.ticks_per_ns == 0) {
+        tvg_clock_choose();
+        tvg_state.ticks_per_ns = tvg_clock_rate();
+        tvg_state.grid_shift = grid(tvg_state.ticks_per_ns);
+    }
+    tvg_state.start_mono_ns = child ? tvg_clock_monotonic() : tvg_settings.load_mono_ns;
+    if (!tvg_file_open()) return false;
+    tvg_state.failed = false;
+    tvg_state.recording = true;
+    tvg_notes_flush();
+    __atomic_store_n(tvg_generation, tvg_state.epoch << 32 | 2 | tvg_state.paused, __ATOMIC_RELEASE);
+    tvg_log("recording to", tvg_file_path());
+    return true;
+}
+
+bool tvg_process_start(void)
+{
+    if (__atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) != 0) return tvg_state.recording;
+    tvg_load(0, NULL, NULL);
+    if (tvg_settings.off) return false;
+    uint32_t pid = (uint32_t)tvg_sys_getpid();
+    if (tvg_state.failed && tvg_state.pid == pid) return false;
+    bool first = false;
+    tvg_lock_take(&tvg_state.starting);
+    if (__atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) == 0) first = start(pid);
+    tvg_lock_drop(&tvg_state.starting);
+    if (first) tvg_sources_start();
+    return tvg_state.recording && __atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) != 0;
+}
+
+static void flush(void)
+{
+    for (struct tvg_thread *thread = __atomic_load_n(&tvg_state.threads, __ATOMIC_ACQUIRE); thread; thread = thread->slow->next)
+        if (thread->slow->epoch == tvg_state.epoch) tvg_ring_encode(thread);
+}
+
+static void write_end(void)
+{
+    uint8_t block[512];
+    struct tvg_map map;
+    struct tvg_anchor now;
+    uint32_t rings = 0;
+    for (struct tvg_thread *thread = tvg_state.threads; thread; thread = thread->slow->next) rings++;
+    tvg_clock_anchor(&now);
+    tvg_map_begin(&map, block, sizeof block);
+    tvg_map_uint(&map, "records", tvg_state.recorded);
+    tvg_map_uint(&map, "lost", tvg_state.lost);
+    tvg_map_uint(&map, "rings", rings);
+    tvg_map_uint(&map, "ticks", now.ticks);
+    tvg_map_uint(&map, "mono_ns", now.mono_ns);
+    tvg_map_uint(&map, "wall_ns", now.wall_ns);
+    tvg_map_uint(&map, "cpu_process_ns", tvg_clock_cpu_process());
+    tvg_map_uint(&map, "encode_ticks", tvg_state.encode_ticks);
+    tvg_map_uint(&map, "encode_blocks", tvg_state.encode_blocks);
+    tvg_map_uint(&map, "encode_longest_ticks", tvg_state.encode_longest);
+    tvg_map_uint(&map, "op_ticks", tvg_state.op_ticks);
+    tvg_map_uint(&map, "negative_durations", tvg_state.clamped);
+    tvg_map_uint(&map, "left_frames", tvg_state.dead_frames);
+    size_t length = tvg_map_end(&map, TVG_BLOCK_END);
+    if (length) tvg_file_write(block, length);
+}
+
+/* After all destructors and exit handlers: what those still did is in the rings. */
+static void end_late(void)
+{
+    struct tvg_quiet quiet;
+    if (!tvg_recording()) return;
+    tvg_quiet_begin(&quiet);
+    __atomic_or_fetch(tvg_generation, 1, __ATOMIC_RELEASE);
+    tvg_guard.frame = 0;
+    tvg_sources_stop();
+    flush();
+    write_end();
+    if (tvg_state.lost_unsaid == 0) tvg_rings_close(false);
+    tvg_quiet_end(&quiet);
+}
+
+/* Destructors of other objects run after ours and may call BLAS. A handler registered now runs after all of them; when that can't be
+ * had, the end is now, and what comes later stays in the rings file. */
+void tvg_process_end(void)
+{
+    struct tvg_quiet quiet;
+    if (atexit(end_late) == 0 || !tvg_recording()) return;
+    tvg_quiet_begin(&quiet);
+    tvg_guard.frame = 0;
+    tvg_sources_stop();
+    flush();
+    write_end();
+    tvg_quiet_end(&quiet);
+}
