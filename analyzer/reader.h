@@ -18,6 +18,9 @@ struct tvg_damage {
     bool no_end;                /* no END block: the process was killed or is still running */
     uint64_t ops_recovered;     /* ops read from the rings side file */
     uint64_t ops_lost;          /* LOST records of the trace itself */
+    uint64_t records_missing;   /* gaps in the rings' sequence numbers: what damaged or lost blocks held */
+    uint32_t clock_irregular;   /* stretches whose tick rate is off by more than 100 ppm: migration, suspend */
+    uint64_t first_offset;      /* where the first damage was; meaningful when blocks_damaged or cut_off */
 };
 
 enum tvg_event_kind { TVG_EVENT_OPS = 1, TVG_EVENT_BLOCK };
@@ -49,11 +52,12 @@ struct tvg_trace_header {
 
 /* Opens `path`. Fails on: not a trace, damaged header, newer version, unreadable. */
 bool tvg_reader_open(struct tvg_reader **reader, const char *path, struct tvg_error *error);
-/* 1: *event is filled; 0: the end; a damaged place is stepped over and counted, never an error. */
+/* 1: *event is filled; 0: the end; a damaged place is stepped over and counted, never an error. Every op id that it yields is below
+ * tvg_reader_op_count(); payloads have passed tvg_msgpack_check, so a general unpacker may be let at them. */
 int tvg_reader_next(struct tvg_reader *reader, struct tvg_event *event);
 const struct tvg_trace_header *tvg_reader_header(const struct tvg_reader *reader);
 const struct tvg_damage *tvg_reader_damage(const struct tvg_reader *reader);
-/* The dictionary so far. An id that no DICT block explained gives an op of kind "other", library and function "?". */
+/* The dictionary so far; entries stay where they are until tvg_reader_close. An id that no DICT block explained gives an op of kind "other", library and function "?". */
 const struct tvg_op *tvg_reader_op(const struct tvg_reader *reader, uint32_t op_id);
 uint32_t tvg_reader_op_count(const struct tvg_reader *reader); /* ids are 0 .. count-1 */
 /* Nanoseconds of CLOCK_MONOTONIC at `ticks`, by piecewise interpolation between the anchors seen so far. */
