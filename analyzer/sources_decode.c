@@ -69,10 +69,11 @@ static void *grown(void *items, uint32_t have, uint64_t needed, size_t size)
 struct window {
     char host[64], name[64], boundary[24];
     uint32_t file;
-    uint64_t range;              /* uJ */
-    uint64_t first_raw, last_raw;
+    uint64_t range;              /* of the counter, in its unit */
+    double scale;                /* uJ of one unit */
+    uint64_t last_raw;
     uint64_t first_ns, last_ns;
-    double microjoules;
+    double counted;              /* units from first to last sample */
     uint32_t samples, wraps;
 };
 
@@ -117,61 +118,56 @@ static struct window *find_window(struct tvg_meters *meters, uint32_t file, cons
     return window;
 }
 
-/* Microjoules from one reading to a later one; counts a wrap. A counter of unknown range that fell was reset: nothing is known of that span. */
+/* Units from one reading to a later one; counts a wrap. A counter of unknown range that fell was reset: nothing is known of that span. */
 static double difference(uint64_t before, uint64_t after, uint64_t range, uint32_t *wraps)
 {
     if (after >= before) return (double)(after - before);
     if (range == 0 || before > range) return 0;
     (*wraps)++;
-    return (double)(range - before) + (double)after;
+    return (double)(range - before) + (double)after + 1;
 }
 
 bool tvg_meters_add(struct tvg_meters *meters, uint32_t file, const char *host, const void *payload, size_t length)
 {
     msgpack_unpacked unpacked;
-    uint64_t mono, cost;
+    char name[64], unit[8] = "uJ";
+    uint64_t range = 0, cost;
     if (!open_map(&unpacked, payload, length)) return false;
     const msgpack_object *map = &unpacked.data;
-    const msgpack_object_array *list = array_member(map, "meters");
-    bool good = list && get_uint(member(map, "mono"), &mono);
-    for (uint32_t i = 0; good && i < list->size; i++) {
-        const msgpack_object *entry = &list->ptr[i];
-        good = entry->type == MSGPACK_OBJECT_ARRAY && entry->via.array.size >= 4 && entry->via.array.ptr[0].type == MSGPACK_OBJECT_STR &&
-               entry->via.array.ptr[1].type == MSGPACK_OBJECT_STR && entry->via.array.ptr[2].type == MSGPACK_OBJECT_POSITIVE_INTEGER &&
-               (entry->via.array.ptr[3].type == MSGPACK_OBJECT_POSITIVE_INTEGER || entry->via.array.ptr[3].type == MSGPACK_OBJECT_NIL);
-    }
-    if (good && get_uint(member(map, "cost"), &cost)) {
-        if (meters->file != file) meters->cost_before += meters->cost_file;
-        meters->file = file;
-        meters->cost_file = cost;
-    }
-    for (uint32_t i = 0; good && i < list->size; i++) {
-        const msgpack_object *field = list->ptr[i].via.array.ptr;
-        char name[64];
-        uint64_t raw;
-        if (!get_uint(&field[3], &raw)) continue; /* this meter could not be read at that moment */
-        get_text(&field[0], name, sizeof name);
-        struct window *window = find_window(meters, file, host, name);
-        if (!window) {
-            good = false;
-            break;
+    const msgpack_object_array *times = array_member(map, "ns"), *values = array_member(map, "value");
+    bool good = get_text(member(map, "meter"), name, sizeof name) && times && values && times->size == values->size;
+    get_text(member(map, "unit"), unit, sizeof unit);
+    double scale = strcmp(unit, "uJ") == 0 ? 1 : strcmp(unit, "mJ") == 0 ? 1e3 : strcmp(unit, "J") == 0 ? 1e6 : 0;
+    good = good && scale > 0;
+    for (uint32_t i = 0; good && i < times->size; i++)
+        good = times->ptr[i].type == MSGPACK_OBJECT_POSITIVE_INTEGER && values->ptr[i].type == MSGPACK_OBJECT_POSITIVE_INTEGER;
+    struct window *window = good ? find_window(meters, file, host, name) : NULL;
+    if (window) {
+        get_uint(member(map, "range"), &range);
+        get_text(member(map, "boundary"), window->boundary, sizeof window->boundary);
+        window->range = range;
+        window->scale = scale;
+        if (get_uint(member(map, "cost"), &cost)) {
+            if (meters->file != file) meters->cost_before += meters->cost_file;
+            meters->file = file;
+            meters->cost_file = cost;
         }
-        get_text(&field[1], window->boundary, sizeof window->boundary);
-        window->range = field[2].via.u64;
-        if (window->samples == 0) {
-            window->first_raw = raw;
-            window->first_ns = mono;
-        } else if (mono < window->last_ns) {
-            continue;
-        } else {
-            window->microjoules += difference(window->last_raw, raw, window->range, &window->wraps);
+        for (uint32_t i = 0; i < times->size; i++) {
+            uint64_t ns = times->ptr[i].via.u64, raw = values->ptr[i].via.u64;
+            if (window->samples == 0) {
+                window->first_ns = ns;
+            } else if (ns < window->last_ns) {
+                continue;
+            } else {
+                window->counted += difference(window->last_raw, raw, range, &window->wraps);
+            }
+            window->last_raw = raw;
+            window->last_ns = ns;
+            window->samples++;
         }
-        window->last_raw = raw;
-        window->last_ns = mono;
-        window->samples++;
     }
     msgpack_unpacked_destroy(&unpacked);
-    return good;
+    return window != NULL;
 }
 
 static int by_meter_and_time(const void *x, const void *y)
@@ -202,20 +198,20 @@ const struct tvg_meter_total *tvg_meters_totals(struct tvg_meters *meters, uint3
             memcpy(total->boundary, window->boundary, sizeof total->boundary);
             total->first_ns = (double)window->first_ns;
             last_ns = window->first_ns;
-            last_raw = window->first_raw;
+            last_raw = 0;
         }
         total->samples += window->samples;
         if (window->last_ns <= last_ns) continue; /* within what other processes have seen */
-        double seconds = 1e-9 * (double)(window->last_ns - (window->first_ns > last_ns ? window->first_ns : last_ns)), microjoules = window->microjoules;
+        double seconds = 1e-9 * (double)(window->last_ns - (window->first_ns > last_ns ? window->first_ns : last_ns)), counted = window->counted;
         total->wraps += window->wraps;
         if (window->first_ns < last_ns) {
             /* the two overlap: of this one only what comes after the other's last reading; how often it wrapped in there follows from its power */
             uint32_t wraps = 0;
-            double whole = 1e-9 * (double)(window->last_ns - window->first_ns), expected = whole > 0 ? microjoules * seconds / whole : 0;
-            microjoules = difference(last_raw, window->last_raw, window->range, &wraps);
-            if (window->range && expected > microjoules) microjoules += (double)window->range * floor((expected - microjoules) / (double)window->range + 0.5);
+            double whole = 1e-9 * (double)(window->last_ns - window->first_ns), expected = whole > 0 ? counted * seconds / whole : 0;
+            counted = difference(last_raw, window->last_raw, window->range, &wraps);
+            if (window->range && expected > counted) counted += ((double)window->range + 1) * floor((expected - counted) / ((double)window->range + 1) + 0.5);
         }
-        total->joules += 1e-6 * microjoules;
+        total->joules += 1e-6 * window->scale * counted;
         total->seconds += seconds;
         total->last_ns = (double)window->last_ns;
         last_ns = window->last_ns;

@@ -84,8 +84,8 @@ void tvg_symbols_free(struct tvg_symbols *symbols);
 
 /* --- MANIFEST: the machine and the process as flat pairs ------------------------------------------------------------------------ */
 
-/* Calls `pair` for each entry, nested keys joined by a dot: "cpu.brand", "env.OMP_NUM_THREADS", "libs.0.path". Numbers as decimal text,
- * binary as hex. Strings live during the call only. */
+/* Calls `pair` for each entry: "cpu.model", "env.OMP_NUM_THREADS". Values are strings in version 1; should a later one nest, keys are joined by a
+ * dot, numbers come as decimal text, binary as hex. Strings live during the call only. */
 bool tvg_manifest_read(const void *payload, size_t length, void (*pair)(const char *key, const char *value, void *context), void *context);
 
 #endif

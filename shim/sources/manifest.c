@@ -1,6 +1,7 @@
 /* The MANIFEST block: what machine and process this trace is of. Written once when the trace opens, from CPUID and small files, without malloc.
  * No argument, path or variable that could hold a secret goes in: the program's and script's names, and the listed variables alone. */
 #include <errno.h>
+#include <gnu/libc-version.h>
 #include <link.h>
 #include <sched.h>
 #include <stdio.h>
@@ -17,17 +18,8 @@
 #include "../record/record.h"
 #include "tables.h"
 
-enum { LIBRARIES_MAX = 1024, NAMES_SIZE = 96 * 1024, BLOCK_SIZE = 256 * 1024, CORES_READ_MAX = 128 };
+enum { BLOCK_SIZE = 256 * 1024, CORES_READ_MAX = 128 };
 
-static struct library {
-    const char *path;
-    uint64_t base;
-    uint8_t build_id[TVG_BUILD_ID_MAX];
-    uint8_t build_id_length;
-} libraries[LIBRARIES_MAX];
-static char names[NAMES_SIZE];
-static size_t names_used;
-static int library_count;
 static char text[8192];
 static uint8_t block[BLOCK_SIZE];
 
@@ -42,6 +34,14 @@ static const char *const variables[] = {
 /* Instruction set extensions that decide which low-precision kernels a CPU can run, as /proc/cpuinfo spells them. */
 static const char *const extensions[] = {"sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16",
                                          "amx_tile", "amx_int8", "amx_bf16", "amx_fp16", "asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve", "sve2", "sme", NULL};
+
+/* All values are strings (trace/FORMAT.md). */
+static void put_number(struct tvg_map *map, const char *key, uint64_t value)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%llu", (unsigned long long)value);
+    tvg_map_string(map, key, number);
+}
 
 /* --- small parsers ---------------------------------------------------------------------------------------------------- */
 
@@ -141,27 +141,27 @@ static void write_cpu(struct tvg_map *map)
     char *start = brand;
     while (*start == ' ') start++;
     for (size_t n = strlen(start); n && start[n - 1] == ' '; n--) start[n - 1] = 0;
-    tvg_map_string(map, "cpu_brand", start);
-    tvg_map_string(map, "cpu_vendor", vendor);
-    tvg_map_uint(map, "cpu_family", family);
-    tvg_map_uint(map, "cpu_model", model);
-    tvg_map_uint(map, "cpu_stepping", stepping);
+    tvg_map_string(map, "cpu.model", start);
+    tvg_map_string(map, "cpu.vendor", vendor);
+    put_number(map, "cpu.family", family);
+    put_number(map, "cpu.model_number", model);
+    put_number(map, "cpu.stepping", stepping);
     snprintf(id, sizeof id, "%s-%u-%u", vendor, family, model);
-    tvg_map_string(map, "cpu_id", id);
-    if (line_value(text, "microcode", value, sizeof value)) tvg_map_string(map, "microcode", value);
+    tvg_map_string(map, "cpu.id", id);
+    if (line_value(text, "microcode", value, sizeof value)) tvg_map_string(map, "cpu.microcode", value);
     static char flags[4096];
     if (line_value(text, "flags", flags, sizeof flags) || line_value(text, "Features", flags, sizeof flags)) {
         size_t used = 0;
         value[0] = 0;
         for (int i = 0; extensions[i]; i++)
             if (has_word(flags, extensions[i])) used += (size_t)snprintf(value + used, sizeof value - used, "%s%s", used ? " " : "", extensions[i]);
-        tvg_map_string(map, "cpu_extensions", value);
+        tvg_map_string(map, "cpu.flags", value);
     }
-    tvg_map_uint(map, "virtual", hypervisor);
+    put_number(map, "virtual", hypervisor);
     if (hypervisor_name[0]) tvg_map_string(map, "hypervisor", hypervisor_name);
-    if (tvg_sysfs_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", value, sizeof value) > 0) tvg_map_string(map, "governor", value);
-    if (tvg_sysfs_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver", value, sizeof value) > 0) tvg_map_string(map, "frequency_driver", value);
-    if (tvg_sysfs_read("/sys/devices/system/clocksource/clocksource0/current_clocksource", value, sizeof value) > 0) tvg_map_string(map, "clock_source", value);
+    if (tvg_sysfs_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", value, sizeof value) > 0) tvg_map_string(map, "cpu.governor", value);
+    if (tvg_sysfs_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver", value, sizeof value) > 0) tvg_map_string(map, "cpu.frequency_driver", value);
+    if (tvg_sysfs_read("/sys/devices/system/clocksource/clocksource0/current_clocksource", value, sizeof value) > 0) tvg_map_string(map, "kernel.clock_source", value);
 }
 
 /* Physical cores: the processors that come first among their hardware threads. Above CORES_READ_MAX processors, by the share that processor 0 has. */
@@ -193,19 +193,19 @@ static void write_processors(struct tvg_map *map)
     if (tvg_sysfs_read("/sys/devices/system/cpu/online", value, sizeof value) > 0) online = list_count(value);
     if (online) {
         unsigned cores = cores_physical(online);
-        tvg_map_uint(map, "cpus_online", online);
-        if (cores) tvg_map_uint(map, "cores_physical", cores);
+        put_number(map, "cpu.online", online);
+        if (cores) put_number(map, "cpu.cores", cores);
     }
     long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
     if (bytes > 0) {
         unsigned allowed = 0;
         for (size_t i = 0; i < (size_t)bytes / sizeof mask[0]; i++) allowed += (unsigned)__builtin_popcountl(mask[i]);
-        tvg_map_uint(map, "cpus_allowed", allowed);
+        put_number(map, "cpu.allowed", allowed);
     }
-    if (tvg_sysfs_read("/sys/devices/system/node/online", value, sizeof value) > 0) tvg_map_uint(map, "numa_nodes", list_count(value));
+    if (tvg_sysfs_read("/sys/devices/system/node/online", value, sizeof value) > 0) put_number(map, "numa.nodes", list_count(value));
     if (tvg_sysfs_read("/proc/meminfo", value, sizeof value) > 0) {
         char number[64];
-        if (line_value(value, "MemTotal", number, sizeof number)) tvg_map_uint(map, "memory_bytes", strtoull(number, NULL, 10) * 1024);
+        if (line_value(value, "MemTotal", number, sizeof number)) put_number(map, "memory.total", strtoull(number, NULL, 10) * 1024);
     }
 }
 
@@ -278,8 +278,11 @@ static void write_groups(struct tvg_map *map)
             snprintf(path, sizeof path, "/sys/fs/cgroup/memory%s/memory.limit_in_bytes", group);
             if (tvg_sysfs_number(path, &limit) && limit < (1ull << 62)) least(&memory, (double)limit); /* "no limit" is a huge number */
         } while (parent_group(group));
-    if (cpus > 0) tvg_map_double(map, "cgroup_cpus", cpus);
-    if (memory > 0) tvg_map_uint(map, "cgroup_memory_bytes", (uint64_t)memory);
+    if (cpus > 0) {
+        snprintf(value, sizeof value, "%.3f", cpus);
+        tvg_map_string(map, "cgroup.cpu.max", value);
+    }
+    if (memory > 0) put_number(map, "cgroup.memory.max", (uint64_t)memory);
 }
 
 /* --- the process ---------------------------------------------------------------------------------------------------------- */
@@ -324,6 +327,8 @@ static void write_process(struct tvg_map *map)
 {
     char value[512], script[192];
     struct utsname name;
+    const char *libc = gnu_get_libc_version();
+    tvg_map_string(map, "libc", libc);
     if (uname(&name) == 0) {
         tvg_map_string(map, "kernel", name.release);
         tvg_map_string(map, "machine", name.machine);
@@ -331,7 +336,7 @@ static void write_process(struct tvg_map *map)
     ssize_t n = readlink("/proc/self/exe", value, sizeof value - 1);
     if (n > 0) {
         value[n] = 0;
-        tvg_map_string(map, "program", base_name(value));
+        tvg_map_string(map, "exe", base_name(value));
     }
     n = tvg_sysfs_read("/proc/self/cmdline", text, sizeof text);
     if (n > 0) {
@@ -342,7 +347,7 @@ static void write_process(struct tvg_map *map)
             if (script[0]) tvg_map_string(map, "script", script);
         }
     }
-    if (tvg_sysfs_read("/proc/sys/kernel/perf_event_paranoid", value, sizeof value) > 0) tvg_map_string(map, "perf_event_paranoid", value);
+    if (tvg_sysfs_read("/proc/sys/kernel/perf_event_paranoid", value, sizeof value) > 0) tvg_map_string(map, "kernel.perf_event_paranoid", value);
 }
 
 static bool is_listed(const char *assignment)
@@ -359,76 +364,44 @@ static bool is_listed(const char *assignment)
 
 static void write_variables(struct tvg_map *map)
 {
-    enum { MAX = 128 };
-    const char *found[MAX];
-    uint32_t count = 0;
-    for (char **p = environ; p && *p && count < MAX; p++)
-        if (is_listed(*p) && strchr(*p, '=')) found[count++] = *p;
-    tvg_map_map(map, "env", count);
-    for (uint32_t i = 0; i < count; i++) {
-        char key[64];
-        size_t length = strcspn(found[i], "=");
-        const char *value = found[i] + length + 1;
-        if (length >= sizeof key) length = sizeof key - 1;
-        memcpy(key, found[i], length);
-        key[length] = 0;
-        tvg_map_string(map, key, value);
+    for (char **p = environ; p && *p; p++) {
+        char key[80];
+        size_t length = strcspn(*p, "=");
+        if ((*p)[length] != '=' || length + 5 > sizeof key || !is_listed(*p)) continue;
+        memcpy(key, "env.", 4);
+        memcpy(key + 4, *p, length);
+        key[4 + length] = 0;
+        tvg_map_string(map, key, *p + length + 1);
     }
 }
 
 /* --- loaded libraries ------------------------------------------------------------------------------------------------------ */
 
-static int see_library(struct dl_phdr_info *info, size_t size, void *context)
+static int write_library(struct dl_phdr_info *info, size_t size, void *context)
 {
+    struct tvg_map *map = context;
+    char key[128], hex[2 * TVG_BUILD_ID_MAX + 1] = "";
+    uint8_t build_id[TVG_BUILD_ID_MAX];
     (void)size;
-    (void)context;
-    if (library_count == LIBRARIES_MAX) return 1;
-    struct library *library = &libraries[library_count];
-    const char *name = info->dlpi_name;
-    char own[512];
-    if (!name || !*name) {
-        if (library_count > 0) return 0; /* the vdso */
-        ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
-        own[n > 0 ? n : 0] = 0;
-        name = own;
-    }
-    size_t length = strlen(name) + 1;
-    if (names_used + length > NAMES_SIZE) return 1;
-    memcpy(names + names_used, name, length);
-    library->path = names + names_used;
-    names_used += length;
-    library->base = info->dlpi_addr;
-    library->build_id_length = (uint8_t)tvg_build_id(info, library->build_id);
-    library_count++;
+    if (!info->dlpi_name || !*info->dlpi_name) return 0; /* the program itself and the vdso */
+    snprintf(key, sizeof key, "library.%s", base_name(info->dlpi_name));
+    size_t length = tvg_build_id(info, build_id);
+    for (size_t i = 0; i < length; i++) snprintf(hex + 2 * i, 3, "%02x", build_id[i]);
+    tvg_map_string(map, key, hex);
     return 0;
-}
-
-static void write_libraries(struct tvg_map *map)
-{
-    library_count = 0;
-    names_used = 0;
-    /* takes the loader's write lock, not the one held while constructors run */
-    dl_iterate_phdr(see_library, NULL);
-    tvg_map_array(map, "libs", (uint32_t)library_count);
-    for (int i = 0; i < library_count; i++) {
-        tvg_map_map(map, NULL, 3);
-        tvg_map_string(map, "path", libraries[i].path);
-        tvg_map_binary(map, "build_id", libraries[i].build_id, libraries[i].build_id_length);
-        tvg_map_uint(map, "base", libraries[i].base);
-    }
 }
 
 void tvg_manifest_write(void)
 {
     struct tvg_map map;
     tvg_map_begin(&map, block, sizeof block);
-    tvg_map_string(&map, "tvg", TVG_VERSION);
+    tvg_map_string(&map, "tool", TVG_VERSION);
     write_process(&map);
     write_cpu(&map);
     write_processors(&map);
     write_groups(&map);
     write_variables(&map);
-    write_libraries(&map);
+    dl_iterate_phdr(write_library, &map); /* takes the loader's write lock, not the one held while constructors run */
     size_t length = tvg_map_end(&map, TVG_BLOCK_MANIFEST);
     if (length) tvg_block_append(block, length);
     else tvg_note("source-limited", "manifest", "too large for its buffer: not written");

@@ -33,7 +33,7 @@ static pid_t owner;
 static int busy, stopped = 1;
 static uint64_t sampled_ns; /* when the last sample was taken */
 static uint64_t cost_ns;    /* what all samples have cost so far */
-static uint8_t block[4096];
+static uint8_t block[512];
 
 /* Adds a zone's meter unless it is no additive part ("core", "uncore" lie within their package) or a second view of a meter we have (intel-rapl-mmio). */
 static void add_zone(const char *zone, const char *parent_name)
@@ -96,22 +96,22 @@ static void sample(uint64_t interval)
         return;
     }
     sampled_ns = begin;
-    tvg_map_begin(&map, block, sizeof block);
-    tvg_map_uint(&map, "ticks", tvg_now());
-    tvg_map_uint(&map, "mono", begin);
-    tvg_map_uint(&map, "cost", cost_ns);
-    tvg_map_array(&map, "meters", (uint32_t)meter_count);
     for (int i = 0; i < meter_count; i++) {
-        uint64_t value;
-        tvg_map_array(&map, NULL, 4);
-        tvg_map_string(&map, NULL, meters[i].name);
-        tvg_map_string(&map, NULL, meters[i].boundary);
-        tvg_map_uint(&map, NULL, meters[i].range);
-        if (tvg_sysfs_number(meters[i].path, &value)) tvg_map_uint(&map, NULL, value);
-        else tvg_map_string(&map, NULL, NULL);
+        uint64_t value, now = tvg_mono_ns();
+        if (!tvg_sysfs_number(meters[i].path, &value)) continue;
+        tvg_map_begin(&map, block, sizeof block);
+        tvg_map_string(&map, "meter", meters[i].name);
+        tvg_map_string(&map, "boundary", meters[i].boundary);
+        tvg_map_string(&map, "unit", "uJ");
+        tvg_map_uint(&map, "range", meters[i].range);
+        tvg_map_array(&map, "ns", 1);
+        tvg_map_uint(&map, NULL, now);
+        tvg_map_array(&map, "value", 1);
+        tvg_map_uint(&map, NULL, value);
+        if (i == 0) tvg_map_uint(&map, "cost", cost_ns);
+        size_t length = tvg_map_end(&map, TVG_BLOCK_ENERGY);
+        if (length) tvg_block_append(block, length);
     }
-    size_t length = tvg_map_end(&map, TVG_BLOCK_ENERGY);
-    if (length) tvg_block_append(block, length);
     cost_ns += tvg_mono_ns() - begin;
     __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
 }

@@ -88,6 +88,7 @@ void tvg_sources_start(void)
     for (int i = 0; tvg_sources[i]; i++) {
         if (!wanted[i] || tvg_sources[i]->with_cuda) continue;
         started[i] = tvg_sources[i]->start();
+        if (started[i]) tvg_note("source-on", tvg_sources[i]->name, "");
         if (started[i] && (tvg_sources[i]->on_begin || tvg_sources[i]->on_end)) per_op = true;
     }
     __atomic_store_n(&tvg_sources_per_op, per_op, __ATOMIC_RELEASE);
