@@ -68,7 +68,7 @@ static struct tvg_slot *enter(const struct tvg_key *key, uint64_t hash, const st
         full_said = say_full = true;
     }
     tvg_lock_drop(&lock);
-    if (say_full) tvg_note("dictionary-full", "", "further ops carry their description in each record");
+    if (say_full) tvg_note("limit", "op dictionary", "further ops carry their description in each record");
     return slot;
 }
 

@@ -213,7 +213,7 @@ bool tvg_file_open(void)
             char why[64];
             used = tvg_text_add(why, sizeof why, 0, "could not be made there: errno ");
             tvg_text_number(why, sizeof why, used, (uint64_t)-cause);
-            tvg_note("trace-moved", wanted, why);
+            tvg_note("output", wanted, why);
             tvg_log("the trace could not be made where it was asked for; it is", path);
             return true;
         }
@@ -250,7 +250,7 @@ static long checked_descriptor(void)
         tvg_sys_close(lifted); /* another thread did the same */
         return now;
     }
-    tvg_note("descriptor-closed", path, "the host closed the trace's descriptor; it was opened again");
+    tvg_note("output", path, "the host closed the trace's descriptor; it was opened again");
     return lifted;
 }
 
@@ -279,12 +279,14 @@ static void say_lost(void)
     uint64_t ops = __atomic_exchange_n(&tvg_state.lost_unsaid, 0, __ATOMIC_RELAXED);
     if (ops == 0) return;
     uint8_t block[256];
+    char why[64];
     struct tvg_map map;
+    size_t used = tvg_text_add(why, sizeof why, 0, "could not be written: errno ");
+    tvg_text_number(why, sizeof why, used, (uint64_t)-tvg_state.lost_error);
     tvg_map_begin(&map, block, sizeof block);
-    tvg_map_uint(&map, "ops", ops);
-    tvg_map_uint(&map, "total", tvg_state.lost);
-    tvg_map_int(&map, "errno", -tvg_state.lost_error);
-    tvg_map_uint(&map, "ticks", tvg_now());
+    tvg_map_uint(&map, "count", ops);
+    tvg_map_string(&map, "why", why);
+    tvg_map_uint(&map, "mono_ns", tvg_clock_monotonic());
     size_t length = tvg_map_end(&map, TVG_BLOCK_LOST);
     if (length == 0 || append(block, length) != 0) __atomic_add_fetch(&tvg_state.lost_unsaid, ops, __ATOMIC_RELAXED);
 }

@@ -2,27 +2,24 @@
 #include "state.h"
 #include "sys.h"
 
-void tvg_mark(const char *what, const char *kind, double value)
+void tvg_mark(const char *kind, double value)
 {
     uint8_t block[256];
     struct tvg_map map;
     tvg_map_begin(&map, block, sizeof block);
-    tvg_map_string(&map, "mark", what);
-    tvg_map_uint(&map, "ticks", tvg_now());
+    tvg_map_string(&map, "kind", kind);
+    tvg_map_double(&map, "value", value);
+    tvg_map_uint(&map, "mono_ns", tvg_clock_monotonic());
     tvg_map_uint(&map, "tid", (uint64_t)tvg_sys_gettid());
-    if (kind) {
-        tvg_map_string(&map, "kind", kind);
-        tvg_map_double(&map, "value", value);
-    }
     size_t length = tvg_map_end(&map, TVG_BLOCK_MARK);
     if (length) tvg_file_write(block, length);
 }
 
-static void mark(const char *what, const char *kind, double value)
+static void mark(const char *kind, double value)
 {
     struct tvg_quiet quiet;
     tvg_quiet_begin(&quiet);
-    if (tvg_process_start()) tvg_mark(what, kind, value);
+    if (tvg_process_start()) tvg_mark(kind, value);
     tvg_quiet_end(&quiet);
 }
 
@@ -31,7 +28,7 @@ void tvg_mark_units(const char *kind, double value)
     char name[64];
     if (!kind || !*kind || !(value > 0)) return;
     tvg_text_add(name, sizeof name, 0, kind);
-    mark("units", name, value);
+    mark(name, value);
 }
 
 TVG_EXPORT void tvg_tokens(uint64_t count)
@@ -46,7 +43,7 @@ TVG_EXPORT void tvg_units(const char *kind, double value)
 
 TVG_EXPORT void tvg_warmup_done(void)
 {
-    mark("warmup-done", NULL, 0);
+    mark("warmup-end", 0);
 }
 
 /* Pausing before the first op leaves no trace: the word is set odd when the process starts to record. */
@@ -56,7 +53,7 @@ TVG_EXPORT void tvg_pause(void)
     tvg_quiet_begin(&quiet);
     if (!__atomic_exchange_n(&tvg_state.paused, 1, __ATOMIC_ACQ_REL) && tvg_recording()) {
         __atomic_or_fetch(tvg_generation, 1, __ATOMIC_RELEASE);
-        tvg_mark("pause", NULL, 0);
+        tvg_mark("pause", 0);
     }
     tvg_quiet_end(&quiet);
 }
@@ -66,7 +63,7 @@ TVG_EXPORT void tvg_resume(void)
     struct tvg_quiet quiet;
     tvg_quiet_begin(&quiet);
     if (__atomic_exchange_n(&tvg_state.paused, 0, __ATOMIC_ACQ_REL) && tvg_recording()) {
-        tvg_mark("resume", NULL, 0);
+        tvg_mark("resume", 0);
         __atomic_and_fetch(tvg_generation, ~(uint64_t)1, __ATOMIC_RELEASE);
     }
     tvg_quiet_end(&quiet);

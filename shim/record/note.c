@@ -42,6 +42,7 @@ static size_t encode(uint8_t *out, size_t capacity, const char *what, const char
     tvg_map_string(&map, "what", what);
     tvg_map_string(&map, "subject", subject);
     tvg_map_string(&map, "detail", detail);
+    tvg_map_uint(&map, "mono_ns", tvg_clock_monotonic());
     return tvg_map_end(&map, TVG_BLOCK_COVERAGE);
 }
 
@@ -77,7 +78,7 @@ void tvg_note(const char *what, const char *subject, const char *detail)
     tvg_lock_drop(&lock);
     if (length && now) tvg_file_write(block, length);
     if (full && now) {
-        length = encode(block, sizeof block, "coverage-full", "", "more was seen than the shim remembers: later notes are missing");
+        length = encode(block, sizeof block, "limit", "coverage notes", "more was seen than the shim remembers: later notes are missing");
         if (length) tvg_file_write(block, length);
     }
     tvg_quiet_end(&quiet);
@@ -94,7 +95,7 @@ void tvg_notes_flush(void)
     if (length) tvg_file_write(waiting, length);
     if (full) {
         uint8_t block[NOTE_BYTES];
-        length = encode(block, sizeof block, "coverage-full", "", "more was seen than the shim remembers: later notes are missing");
+        length = encode(block, sizeof block, "limit", "coverage notes", "more was seen than the shim remembers: later notes are missing");
         if (length) tvg_file_write(block, length);
     }
 }

@@ -115,7 +115,8 @@ static void write_end(void)
     for (struct tvg_thread *thread = tvg_state.threads; thread; thread = thread->slow->next) rings++;
     tvg_clock_anchor(&now);
     tvg_map_begin(&map, block, sizeof block);
-    tvg_map_uint(&map, "records", tvg_state.recorded);
+    tvg_map_uint(&map, "ops", tvg_state.recorded);
+    tvg_map_string(&map, "how", "exit");
     tvg_map_uint(&map, "lost", tvg_state.lost);
     tvg_map_uint(&map, "rings", rings);
     tvg_map_uint(&map, "ticks", now.ticks);
@@ -124,7 +125,7 @@ static void write_end(void)
     tvg_map_uint(&map, "cpu_process_ns", tvg_clock_cpu_process());
     tvg_map_uint(&map, "encode_ticks", tvg_state.encode_ticks);
     tvg_map_uint(&map, "encode_blocks", tvg_state.encode_blocks);
-    tvg_map_uint(&map, "encode_longest_ticks", tvg_state.encode_longest);
+    tvg_map_uint(&map, "longest_ticks", tvg_state.encode_longest);
     tvg_map_uint(&map, "op_ticks", tvg_state.op_ticks);
     tvg_map_uint(&map, "negative_durations", tvg_state.clamped);
     tvg_map_uint(&map, "left_frames", tvg_state.dead_frames);

@@ -1,6 +1,7 @@
 /* Who owns which ring, and turning a full ring into a block of the trace. */
 #include <pthread.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "../sources/source.h"
 #include "state.h"
@@ -46,6 +47,7 @@ void tvg_ring_encode(struct tvg_thread *thread)
     if (committed > first) {
         uint64_t begin = tvg_now();
         uint32_t count = (uint32_t)(committed - first);
+        uint64_t ops = count - (slow->extra - slow->extra_encoded);
         uint8_t *room = scratch_take();
         if (room) {
             struct tvg_ops_info info = {0};
@@ -60,11 +62,12 @@ void tvg_ring_encode(struct tvg_thread *thread)
             info.cpu_thread_ns = thread == tvg_guard.thread ? tvg_clock_cpu_thread() : 0;
             info.encode_ticks = slow->encode_ticks;
             size_t length = tvg_encode_ops(room, &info, tvg_state.grid_shift, records, room + encoded_bytes);
-            if (tvg_file_write_ops(room, length, count)) __atomic_add_fetch(&tvg_state.recorded, count, __ATOMIC_RELAXED);
+            if (tvg_file_write_ops(room, length, ops)) __atomic_add_fetch(&tvg_state.recorded, ops, __ATOMIC_RELAXED);
             scratch_give(room);
         } else {
-            tvg_lost(count, -12);
+            tvg_lost(ops, -12);
         }
+        slow->extra_encoded = slow->extra;
         __atomic_store_n(&ring->encoded, committed, __ATOMIC_RELEASE);
         slow->tid = slow->owner_tid;
         slow->encode_ticks = tvg_now() - begin;
@@ -99,18 +102,25 @@ void tvg_ring_put(struct tvg_thread *thread, uint64_t start, uint64_t duration, 
 {
     struct tvg_ring *ring = thread->ring;
     unsigned slots = tvg_record_slots(duration, wide_length);
+    struct tvg_thread_slow *slow = thread->slow;
     uint64_t padding = 0;
     if (thread->next + slots > thread->limit) {
+        tvg_lock_take(&slow->encoding);
         while (thread->next < thread->limit) {
             tvg_record_pad(thread->next++);
             padding++;
         }
+        slow->extra += padding;
         __atomic_store_n(&ring->committed, ring->committed + padding, __ATOMIC_RELEASE);
+        tvg_lock_drop(&slow->encoding);
         tvg_ring_full(thread);
     }
+    tvg_lock_take(&slow->encoding);
     tvg_record_put(thread->next, start, duration, op_id, a, b, c, wide, wide_length);
     thread->next += slots;
+    slow->extra += slots - 1 + (op_id == TVG_OP_ID_THREAD);
     __atomic_store_n(&ring->committed, ring->committed + slots, __ATOMIC_RELEASE);
+    tvg_lock_drop(&slow->encoding);
     if (thread->next == thread->limit) tvg_ring_full(thread);
 }
 
@@ -170,6 +180,22 @@ static struct tvg_thread *make(void)
     return thread;
 }
 
+/* The thread's name, for people. */
+static void say_thread(uint32_t tid, uint32_t ring)
+{
+    uint8_t block[256];
+    char name[32] = "";
+    struct tvg_map map;
+    prctl(PR_GET_NAME, name, 0, 0, 0);
+    tvg_map_begin(&map, block, sizeof block);
+    tvg_map_uint(&map, "tid", tid);
+    tvg_map_uint(&map, "ring", ring);
+    tvg_map_string(&map, "name", name);
+    tvg_map_uint(&map, "mono_ns", tvg_clock_monotonic());
+    size_t length = tvg_map_end(&map, TVG_BLOCK_THREAD);
+    if (length) tvg_file_write(block, length);
+}
+
 struct tvg_thread *tvg_thread_attach(void)
 {
     struct tvg_guard *guard = &tvg_guard;
@@ -177,25 +203,20 @@ struct tvg_thread *tvg_thread_attach(void)
     bool mine = thread && thread->slow->epoch == tvg_state.epoch && thread->slow->rings_epoch == tvg_rings_epoch;
     if (!mine) {
         thread = adopt();
-        bool taken_over = thread != NULL;
         if (!thread) thread = make();
         if (!thread) return guard->thread = NULL;
         struct tvg_ring *ring = thread->ring;
         uint32_t tid = (uint32_t)tvg_sys_gettid();
         tvg_lock_take(&thread->slow->encoding);
-        bool leftover = taken_over && ring->committed > ring->encoded;
         thread->slow->owner_tid = tid;
-        if (!leftover) thread->slow->tid = tid;
+        if (ring->committed == ring->encoded) thread->slow->tid = tid;
         tvg_lock_drop(&thread->slow->encoding);
         tvg_clock_anchor(&ring->anchor);
         ring->tid = tid;
         __atomic_store_n(&ring->state, TVG_RING_OWNED, __ATOMIC_RELAXED);
         tvg_thread_resync(thread);
-        if (leftover && ring->committed > ring->encoded) {
-            tvg_record_thread(thread->next++, tvg_now(), tid);
-            __atomic_store_n(&ring->committed, ring->committed + 1, __ATOMIC_RELEASE);
-            if (thread->next == thread->limit) tvg_ring_full(thread);
-        }
+        tvg_ring_put(thread, tvg_now(), 0, TVG_OP_ID_THREAD, tid, 0, 0, NULL, 0);
+        say_thread(tid, ring->number);
         if (have_leave_key) pthread_setspecific(leave_key, thread);
     }
     thread->per_op = __atomic_load_n(&tvg_sources_per_op, __ATOMIC_ACQUIRE);

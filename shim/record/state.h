@@ -34,6 +34,7 @@ struct tvg_thread_slow {
     uint32_t owned;              /* 1 while a thread has it */
     uint32_t tid;                /* thread of the first record not yet encoded */
     uint32_t owner_tid;
+    uint64_t extra, extra_encoded; /* slots that are no ops of their own: hand-overs, long, wide, padding; under `encoding` */
     uint64_t encode_ticks;       /* of the previous block */
     struct tvg_slot wide;        /* the op that has no id */
     uint32_t wide_length;
@@ -114,7 +115,7 @@ void tvg_lost(uint64_t ops, long cause);
 void tvg_notes_flush(void);
 void tvg_notes_forget(void);
 /* mark.c */
-void tvg_mark(const char *what, const char *kind, double value);
+void tvg_mark(const char *kind, double value);
 /* clock.c */
 void tvg_clock_choose(void);
 void tvg_clock_anchor(struct tvg_anchor *anchor);
