@@ -23,13 +23,15 @@ struct tvg_op_stat {
     double seconds_by_phase[6];  /* indexed by enum tvg_phase_kind */
     uint64_t count_by_phase[6];
     uint64_t repeats;       /* calls whose three addresses equal those of an earlier call of the same op (diagnostic) */
-    uint64_t b_distinct;    /* distinct B addresses seen, saturating; weights have few, activations may have many */
-    uint64_t a_distinct;    /* distinct A addresses seen, saturating; 0 when not counted. A library called column-major has its weights in A. */
+    uint64_t b_distinct;    /* distinct B addresses seen, as recorded; 256 and more count as 256. Weights have few, activations may have many */
+    uint64_t a_distinct;    /* distinct A addresses seen, the same way; 0 when not counted. A library called column-major has its weights in A. */
     uint64_t a_written, b_written; /* calls whose A (B) address had been the C of a recorded op before: an activation, never a weight */
     double energy_scale;    /* set by rewrites: factor on modelled energy beside bytes and FLOP; 1 by default */
 };
 
-/* Consecutive calls of one thread that share an operand: what merge and batching rewrites look for. */
+/* Consecutive calls of one thread that share an operand: what merge and batching rewrites look for.
+ * A and B of a group are those of the row-major view C(rows, n) = A(rows, k) B(k, n), B the weights: for column-major and matrix-vector
+ * calls the recorded A and B change places. So x W in numpy and W' x in torch look alike. */
 enum tvg_group_kind { TVG_GROUP_SAME_A = 1, /* same A, different B: QKV, gate/up */ TVG_GROUP_SAME_B /* same B, different A: could be one call */ };
 struct tvg_group {
     enum tvg_group_kind kind;
@@ -61,6 +63,7 @@ struct tvg_step_class {
     char anchor[96];        /* the op that starts a step, for display */
 };
 
+/* What energy is divided by, best basis first. When nothing is known: one unit {pass, 0, none}. */
 struct tvg_unit {
     char kind[24];          /* output_token, input_token, image, sequence, audio_second, request, pass */
     double value;
@@ -105,7 +108,8 @@ struct tvg_profile {
     double wall_seconds;    /* from the process's start (or first block) to its end */
     double op_seconds;      /* summed durations, all threads */
     double op_wall_seconds; /* time in which at least one op ran (union over threads) */
-    double cpu_seconds;     /* process CPU time, user + system */
+    double op_wall_error;   /* it is right within this many seconds (0: exact) */
+    double cpu_seconds;     /* process CPU time, user + system, without the recorder's own */
     double own_seconds;     /* the recorder's own cost */
     uint32_t threads;       /* threads that ran ops */
     uint32_t processes;
@@ -133,9 +137,13 @@ struct tvg_profile_options {
 
 /* Reads a trace file or a run folder (every *.tvg in it). The profile is the caller's, released with tvg_profile_free. */
 bool tvg_profile_load(struct tvg_profile **profile, const char *path, const struct tvg_profile_options *options, struct tvg_error *error);
-/* A deep copy whose ops, groups and steps a rewrite may change. */
+/* A copy whose ops and groups (malloc'd in every profile) may be changed and reallocated; all else is shared and stays as it is. */
 struct tvg_profile *tvg_profile_copy(const struct tvg_profile *profile);
 void tvg_profile_free(struct tvg_profile *profile);
+/* --tokens and --units: a value that is not above 0 (or not finite) is refused; KIND=N is taken apart, an unknown kind is refused. */
+bool tvg_unit_value_check(const char *option, double value, struct tvg_error *error);
+bool tvg_unit_parse(const char *text, char kind[24], double *value, struct tvg_error *error);
+bool tvg_unit_kind_known(const char *kind);
 const char *tvg_profile_manifest(const struct tvg_profile *profile, const char *key); /* NULL when absent */
 
 #endif

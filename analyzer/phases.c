@@ -1,0 +1,88 @@
+/* The wall time of a run, split into start, load, warm-up, steady, waiting and end, so that the parts sum to the whole.
+ *   start    from the process's start to its first op
+ *   load     from the first op to the first repeated pass (packing, converting), when passes were found
+ *   warm-up  the first visit of each op, with the host time that led to it
+ *   waiting  gaps of at least 1 ms between ops, as far as the thread and the process used no CPU in them
+ *   end      from the last op to the process's end
+ *   steady   the rest */
+#include "profile_build.h"
+
+const char *tvg_phase_name(enum tvg_phase_kind kind)
+{
+    static const char *const name[] = {"start", "load", "warm-up", "steady", "waiting", "end"};
+    return (unsigned)kind < sizeof name / sizeof name[0] ? name[kind] : "other";
+}
+
+static double between(double value, double low, double high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* CPU clocks are read once a block, so idle time is known per block: the time between two readings that the thread did not run, at most
+ * what the process as a whole can have been idle in the gaps, at most the long gaps. What the library's other threads use during an op is
+ * taken as the op's. */
+void tvg_waiting_add(struct tvg_waiting *waiting, const struct tvg_ops_info *info, const struct tvg_batch *batch, double seconds_per_tick,
+                     uint64_t process_start_ns, bool main_thread, uint64_t long_gap_ticks)
+{
+    double op_ticks = 0, op_cpu_ticks = 0, long_gaps = 0;
+    uint64_t end = waiting->last_end;
+    for (uint32_t row = 0; row < batch->count; row++) {
+        uint64_t start = batch->start[row];
+        if (end && start > end && start - end >= long_gap_ticks)
+            long_gaps += (double)(start - end);
+        op_ticks += (double)batch->duration[row];
+        op_cpu_ticks += (double)batch->duration[row] * batch->facts[batch->op[row]].threads;
+        end = start + batch->duration[row];
+    }
+    waiting->op_seconds += op_ticks * seconds_per_tick;
+    bool open = waiting->open;
+    double start_gap = 0;
+    if (!open && main_thread && process_start_ns && batch->count) { /* its first reading was 0, when the process began */
+        open = true;
+        waiting->anchor_ns = process_start_ns;
+        double to_first = (double)(info->anchor.mono_ns - process_start_ns) * 1e-9 - (double)(info->anchor.ticks - batch->start[0]) * seconds_per_tick;
+        start_gap = to_first > 0 ? to_first : 0;
+    }
+    if (open && info->anchor.mono_ns > waiting->anchor_ns && long_gaps > 0 && info->cpu_thread_ns >= waiting->cpu_thread_ns) {
+        double wall = (double)(info->anchor.mono_ns - waiting->anchor_ns) * 1e-9;
+        double thread = (double)(info->cpu_thread_ns - waiting->cpu_thread_ns) * 1e-9;
+        double process = (double)(info->cpu_process_ns - waiting->cpu_process_ns) * 1e-9 - op_cpu_ticks * seconds_per_tick;
+        double gaps = wall - op_ticks * seconds_per_tick, idle = wall - thread, idle_process = gaps - (process > 0 ? process : 0);
+        if (idle > idle_process)
+            idle = idle_process;
+        double lengths = long_gaps * seconds_per_tick;
+        idle *= lengths / (lengths + start_gap);
+        waiting->seconds += between(idle, 0, lengths);
+    }
+    waiting->open = true;
+    waiting->anchor_ns = info->anchor.mono_ns;
+    waiting->cpu_thread_ns = info->cpu_thread_ns;
+    waiting->cpu_process_ns = info->cpu_process_ns;
+    waiting->last_end = end;
+}
+
+void tvg_phases_finish(struct tvg_profile *profile, const struct tvg_busy_result *busy, double seconds_per_tick, double start_seconds,
+                       double end_seconds, double waiting_seconds)
+{
+    struct tvg_phase *phase = profile->phase;
+    double middle = profile->wall_seconds - start_seconds - end_seconds;
+    phase[TVG_PHASE_START].seconds = start_seconds;
+    phase[TVG_PHASE_END].seconds = end_seconds;
+    double load = (busy->busy[TVG_BUSY_LOAD] + busy->gap[TVG_BUSY_LOAD]) * seconds_per_tick;
+    double first = (busy->busy[TVG_BUSY_FIRST] + busy->gap[TVG_BUSY_FIRST]) * seconds_per_tick;
+    double gaps_first = busy->gap[TVG_BUSY_FIRST] * seconds_per_tick, gaps_steady = busy->gap[TVG_BUSY_STEADY] * seconds_per_tick;
+    double waiting = between(waiting_seconds, 0, busy->long_gap * seconds_per_tick);
+    waiting = between(waiting, 0, gaps_first + gaps_steady);
+    double from_first = gaps_first + gaps_steady > 0 ? waiting * gaps_first / (gaps_first + gaps_steady) : 0;
+    phase[TVG_PHASE_LOAD].seconds = between(load, 0, middle);
+    phase[TVG_PHASE_WAITING].seconds = between(waiting, 0, middle - phase[TVG_PHASE_LOAD].seconds);
+    phase[TVG_PHASE_WARMUP].seconds = between(first - from_first, 0, middle - phase[TVG_PHASE_LOAD].seconds - phase[TVG_PHASE_WAITING].seconds);
+    phase[TVG_PHASE_STEADY].seconds = middle - phase[TVG_PHASE_LOAD].seconds - phase[TVG_PHASE_WAITING].seconds - phase[TVG_PHASE_WARMUP].seconds;
+    for (uint32_t i = 0; i < profile->op_count; i++)
+        for (int p = 0; p < 6; p++) {
+            const struct tvg_op_stat *op = &profile->ops[i];
+            phase[p].ops += op->count_by_phase[p];
+            phase[p].op_seconds += op->seconds_by_phase[p];
+            phase[p].flop += op->op.flop * op->count_by_phase[p];
+        }
+}

@@ -1,0 +1,185 @@
+/* Loads a trace file or a run folder into a profile. */
+#include "profile.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "profile_build.h"
+
+static const struct tvg_op *reader_op(const void *context, uint32_t op_id)
+{
+    return tvg_reader_op(context, op_id);
+}
+
+struct progress {
+    const struct tvg_profile_options *options;
+    uint64_t before, total; /* bytes */
+};
+
+static bool read_file(struct tvg_build *build, const char *path, struct progress *progress, struct tvg_error *error)
+{
+    struct tvg_reader *reader;
+    if (!tvg_reader_open(&reader, path, error))
+        return false;
+    struct tvg_process *process = tvg_build_process(build, tvg_reader_header(reader), reader_op, reader);
+    struct tvg_event event;
+    unsigned events = 0;
+    while (process && tvg_reader_next(reader, &event)) {
+        tvg_build_event(process, &event);
+        if (progress->options && progress->options->progress && ++events % 64 == 0)
+            progress->options->progress(progress->before + tvg_reader_bytes_read(reader), progress->total, progress->options->context);
+    }
+    if (process)
+        tvg_build_process_end(process, tvg_reader_ticks_per_ns(reader), tvg_reader_damage(reader));
+    progress->before += tvg_reader_bytes_total(reader);
+    tvg_reader_close(reader);
+    return true;
+}
+
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* Paths of the *.tvg files in a folder, sorted; *count of them. NULL with an error when there is none. */
+static char **members(const char *path, size_t *count, struct tvg_error *error)
+{
+    DIR *folder = opendir(path);
+    if (!folder) {
+        tvg_fail(error, path, NULL, "make the folder readable", "%s", strerror(errno));
+        return NULL;
+    }
+    char **names = NULL;
+    *count = 0;
+    bool memory = true;
+    for (struct dirent *entry; memory && (entry = readdir(folder));) {
+        size_t length = strlen(entry->d_name);
+        if (length < 5 || strcmp(entry->d_name + length - 4, ".tvg") != 0)
+            continue;
+        char *name = NULL;
+        char **grown = realloc(names, (*count + 1) * sizeof *names);
+        if (grown)
+            names = grown;
+        if (!grown || asprintf(&name, "%s/%s", path, entry->d_name) < 0)
+            memory = false;
+        else
+            names[(*count)++] = name;
+    }
+    closedir(folder);
+    if (!memory)
+        tvg_fail(error, path, NULL, NULL, "out of memory");
+    else if (*count == 0)
+        tvg_fail(error, path, NULL, "record a run with: tvg record -o RUN -- CMD", "there is no trace (*.tvg) in this folder");
+    else {
+        qsort(names, *count, sizeof *names, by_name);
+        return names;
+    }
+    for (size_t i = 0; i < *count; i++)
+        free(names[i]);
+    free(names);
+    return NULL;
+}
+
+static bool read_folder(struct tvg_build *build, const char *path, struct progress *progress, struct tvg_error *error)
+{
+    size_t count;
+    char **names = members(path, &count, error);
+    if (!names)
+        return false;
+    struct tvg_error first = {{0}};
+    size_t read = 0;
+    struct stat about;
+    for (size_t i = 0; i < count; i++)
+        progress->total += stat(names[i], &about) == 0 ? (uint64_t)about.st_size : 0;
+    for (size_t i = 0; i < count; i++) {
+        struct tvg_error problem = {{0}};
+        if (read_file(build, names[i], progress, &problem))
+            read++;
+        else {
+            tvg_build_note(build, "unreadable", strrchr(names[i], '/') + 1, problem.message);
+            if (!first.message[0])
+                first = problem;
+        }
+        free(names[i]);
+    }
+    free(names);
+    if (!read)
+        return tvg_fail(error, path, NULL, NULL, "none of its %zu traces can be read; the first: %s", count, first.message);
+    return true;
+}
+
+bool tvg_profile_load(struct tvg_profile **profile, const char *path, const struct tvg_profile_options *options, struct tvg_error *error)
+{
+    *profile = NULL;
+    if (options && options->unit_kind && !tvg_unit_value_check("--units", options->unit_value, error))
+        return false;
+    if (options && options->tokens != 0 && !tvg_unit_value_check("--tokens", options->tokens, error))
+        return false;
+    struct stat about;
+    if (stat(path, &about) != 0)
+        return tvg_fail(error, path, NULL, "give a trace file or the folder of a run", "%s", strerror(errno));
+    struct tvg_build *build = tvg_build_new(options);
+    if (!build)
+        return tvg_fail(error, path, NULL, NULL, "out of memory");
+    struct progress progress = {.options = options};
+    bool read;
+    if (S_ISDIR(about.st_mode))
+        read = read_folder(build, path, &progress, error);
+    else {
+        progress.total = (uint64_t)about.st_size;
+        read = read_file(build, path, &progress, error);
+    }
+    if (!read) {
+        tvg_build_free(build);
+        return false;
+    }
+    *profile = tvg_build_finish(build, path, error);
+    return *profile != NULL;
+}
+
+static void *duplicate(const void *data, size_t bytes)
+{
+    void *copy = malloc(bytes ? bytes : 1);
+    if (copy && bytes)
+        memcpy(copy, data, bytes);
+    return copy;
+}
+
+struct tvg_profile *tvg_profile_copy(const struct tvg_profile *profile)
+{
+    struct tvg_profile *copy = duplicate(profile, sizeof *profile);
+    if (!copy)
+        return NULL;
+    copy->ops = duplicate(profile->ops, profile->op_count * sizeof *profile->ops);
+    copy->groups = duplicate(profile->groups, profile->group_count * sizeof *profile->groups);
+    if (!copy->ops || !copy->groups) {
+        free(copy->ops);
+        free(copy->groups);
+        free(copy);
+        return NULL;
+    }
+    tvg_arena_share(profile->arena);
+    return copy;
+}
+
+void tvg_profile_free(struct tvg_profile *profile)
+{
+    if (!profile)
+        return;
+    tvg_arena_free(profile->arena);
+    free(profile->ops);
+    free(profile->groups);
+    free(profile);
+}
+
+const char *tvg_profile_manifest(const struct tvg_profile *profile, const char *key)
+{
+    for (uint32_t i = 0; i < profile->manifest_count; i++)
+        if (strcmp(profile->manifest[i].key, key) == 0)
+            return profile->manifest[i].value;
+    return NULL;
+}
