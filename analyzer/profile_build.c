@@ -380,7 +380,6 @@ static void add_ops(struct tvg_process *process, const struct tvg_event *event)
         if (lane->tid) {
             tvg_groups_close(build->groups, &lane->group);
             tvg_steps_end_lane(process->steps, number);
-            build->waiting_seconds = fmax(build->waiting_seconds, 0);
             lane->waiting = (struct tvg_waiting){.seconds = lane->waiting.seconds, .op_seconds = lane->waiting.op_seconds};
         }
         lane->tid = info->tid;
@@ -426,7 +425,7 @@ void tvg_build_event(struct tvg_process *process, const struct tvg_event *event)
     if (event->kind == TVG_EVENT_OPS)
         add_ops(process, event);
     else
-        tvg_info_add(&process->build->info, process->build->arena, process->number, event);
+        tvg_info_add(&process->build->info, process->build->arena, process->number, process->header.host, event);
 }
 
 /* Ticks of the process's sums become seconds of the run's. */
@@ -707,6 +706,8 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
         goto memory;
     tvg_busy_finish(build->busy, &build->busy_result);
     build->busy = NULL;
+    if (build->info.meters)
+        build->own_seconds += tvg_meters_cost(build->info.meters);
     double seconds_per_tick = 1e-9 / build->ticks_per_ns, start_ns = 0, end_ns = 0;
     struct tvg_busy_result *busy = &build->busy_result;
     profile->arena = build->arena;
@@ -754,9 +755,7 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
     totals(profile);
     double start = 0, end = 0;
     if (profile->total_ops) {
-        double rate = build->ticks_per_ns;
         const struct tvg_process *first = build->process[0];
-        (void)rate;
         start = (mono_ns(first, busy->first_start) - start_ns) * 1e-9;
         end = (end_ns - mono_ns(first, busy->last_end)) * 1e-9;
     } else {

@@ -163,7 +163,7 @@ struct tvg_info {
     bool failed;                  /* memory is out */
 };
 /* `file`: the number of the trace file. The manifest is that of the first file; what later ones add is added. */
-void tvg_info_add(struct tvg_info *info, struct tvg_arena *arena, uint32_t file, const struct tvg_event *event);
+void tvg_info_add(struct tvg_info *info, struct tvg_arena *arena, uint32_t file, const char *host, const struct tvg_event *event);
 void tvg_info_note(struct tvg_info *info, struct tvg_arena *arena, const char *what, const char *subject, const char *detail, uint64_t count);
 void tvg_info_free(struct tvg_info *info); /* the growing arrays and the meters; strings stay in the arena */
 

@@ -150,7 +150,7 @@ static void pair(const char *key, const char *value, void *context)
     }
 }
 
-void tvg_info_add(struct tvg_info *info, struct tvg_arena *arena, uint32_t file, const struct tvg_event *event)
+void tvg_info_add(struct tvg_info *info, struct tvg_arena *arena, uint32_t file, const char *host, const struct tvg_event *event)
 {
     struct pair_context to = {info, arena, file};
     uint64_t moment = number(event, "mono_ns");
@@ -170,7 +170,7 @@ void tvg_info_add(struct tvg_info *info, struct tvg_arena *arena, uint32_t file,
         if (!info->meters && !(info->meters = tvg_meters_new()))
             info->failed = true;
         else
-            tvg_meters_add(info->meters, file, event->payload, event->length);
+            tvg_meters_add(info->meters, file, host, event->payload, event->length);
         break;
     case TVG_BLOCK_END:
         info->end_cpu_ns = (double)number(event, "cpu_process_ns");
