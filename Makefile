@@ -96,6 +96,9 @@ DEBIAN_bench := uftrace ltrace lttng-tools liblttng-ust-dev
 
 deps: $(BUILD)/debian-build.ok $(BUILD)/debian-test.ok $(VENV)/ok
 	@echo "tvg: everything is installed: Debian packages and $(VENV)"
+# One after another: apt-get takes a lock.
+$(BUILD)/debian-test.ok: | $(BUILD)/debian-build.ok
+$(BUILD)/debian-bench.ok: | $(BUILD)/debian-test.ok
 $(BUILD)/debian-%.ok: Makefile
 	@mkdir -p $(BUILD)
 	@tests/install_packages.sh $(DEBIAN_$*)
@@ -108,11 +111,13 @@ $(VENV)/ok: tests/requirements.txt | $(BUILD)/debian-build.ok
 
 # The sub-make builds only after the packages are there, whatever -j says.
 demo: $(BUILD)/debian-build.ok $(VENV)/ok
-	@$(MAKE) --no-print-directory all
+	@echo "tvg: building"
+	@$(MAKE) --no-print-directory -s all
 	@BUILD=$(BUILD) examples/demo.sh
 
 test: deps
-	@$(MAKE) --no-print-directory all
+	@echo "tvg: building"
+	@$(MAKE) --no-print-directory -s all
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory e2e
 
@@ -124,7 +129,8 @@ e2e: all | $(VENV)/ok
 
 # BENCHES is filled by bench/*/build.mk: see bench/README.md.
 bench: $(BUILD)/debian-build.ok $(BUILD)/debian-test.ok $(BUILD)/debian-bench.ok $(VENV)/ok
-	@$(MAKE) --no-print-directory all
+	@echo "tvg: building"
+	@$(MAKE) --no-print-directory -s all
 	@BUILD=$(abspath $(BUILD)) $(VENV)/bin/python bench/run.py $(or $(ARGS),$(BENCHES))
 
 INSTALL ?= install
