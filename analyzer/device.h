@@ -4,6 +4,7 @@
 #define TVG_DEVICE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "../trace/op.h"
 #include "interval.h"
@@ -34,6 +35,7 @@ struct tvg_device {
     struct tvg_coefficient fma_128, fma_256, fma_512, load, store, other_instruction;
     int cores;         /* physical cores that `peak`, `bandwidth` and `floor` refer to; 0 for GPU. c cores have peak x c / cores. */
     bool generic;      /* a file for parts that no other file matches */
+    char *path;        /* the file, or what tvg_device_parse was told */
     void *json;        /* the parsed file, for `tvg coeffs show`, rows and sources included */
 };
 
@@ -42,9 +44,12 @@ bool tvg_device_load(struct tvg_device **device, const char *name, struct tvg_er
 /* The device file whose `match` fits the CPU ("vendor-family-model", brand string) or GPU name; the generic one with guessed = true when none does. */
 bool tvg_device_choose_cpu(struct tvg_device **device, const char *cpu_id, const char *brand, struct tvg_error *error);
 bool tvg_device_choose_gpu(struct tvg_device **device, const char *gpu_name, struct tvg_error *error);
+/* The same from memory: `file` names the text in messages. */
+bool tvg_device_parse(struct tvg_device **device, const char *text, size_t length, const char *file, struct tvg_error *error);
 /* All problems of a file, one line each, through `report`; returns their number, -1 when it can't be read. */
 int tvg_device_check(const char *path, void (*report)(const char *line, void *context), void *context);
-/* Names of all device files, NULL-terminated; free with tvg_device_list_free. */
+/* Names of all device files, sorted, NULL-terminated; free with tvg_device_list_free. They come from $TVG_COEFFS, from ../coeffs beside the
+ * program and from the installed share/tvg/coeffs; of two files with one name the first found counts. */
 char **tvg_device_list(void);
 void tvg_device_list_free(char **names);
 void tvg_device_free(struct tvg_device *device);

@@ -1,0 +1,198 @@
+/* Shared rules of the rewrites: what is a weight, how a changed op is priced. */
+#include "common.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void say(struct tvg_rewrite_outcome *outcome, const char *format, va_list list)
+{
+    vsnprintf(outcome->reason, sizeof outcome->reason, format, list);
+}
+
+void tvg_refuse(struct tvg_rewrite_outcome *outcome, const char *format, ...)
+{
+    va_list list;
+    memset(outcome, 0, sizeof *outcome);
+    va_start(list, format);
+    say(outcome, format, list);
+    va_end(list);
+}
+
+void tvg_applied(struct tvg_rewrite_outcome *outcome, const struct tvg_profile *profile, double flop, double uncertainty, const char *format, ...)
+{
+    va_list list;
+    memset(outcome, 0, sizeof *outcome);
+    outcome->applied = true;
+    outcome->covered_flop = profile->flop > 0 ? fmin(1, flop / profile->flop) : 0;
+    outcome->time_uncertainty = uncertainty;
+    va_start(list, format);
+    say(outcome, format, list);
+    va_end(list);
+}
+
+const struct tvg_device *tvg_rewrite_device(const struct tvg_op *op, const struct tvg_rewrite_context *context)
+{
+    return op->on_gpu ? context->gpu : context->device;
+}
+
+double tvg_rewrite_cores(const struct tvg_op *op, const struct tvg_rewrite_context *context)
+{
+    double all = context->cores ? (double)context->cores : 1;
+    return op->threads ? fmin(op->threads, all) : all;
+}
+
+bool tvg_assumed(const struct tvg_rewrite_context *context, const char *name, double *value)
+{
+    if (context->argument) {
+        char *end;
+        double given = strtod(context->argument, &end);
+        if (end != context->argument && !*end && isfinite(given)) {
+            *value = given;
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < context->assumption_count; i++)
+        if (strcmp(context->assumptions[i].name, name) == 0) {
+            *value = context->assumptions[i].value;
+            return true;
+        }
+    return false;
+}
+
+bool tvg_is_product(const struct tvg_op *op)
+{
+    return (op->kind == TVG_KIND_GEMM || op->kind == TVG_KIND_GEMV) && op->flop > 0 && !(op->flags & TVG_OP_FLOP_GIVEN) &&
+           !tvg_type_info(op->type_a)->is_complex;
+}
+
+static bool reused(uint64_t distinct, uint64_t written, uint64_t count)
+{
+    return distinct > 0 && written == 0 && distinct <= count / 2;
+}
+
+/* Is there an op with the same weight shape and another number of rows? Then the shape of the weight does not follow the rows. */
+static bool seen_with_other_rows(const struct tvg_profile *profile, const struct tvg_op *op, bool weight_is_b)
+{
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        const struct tvg_op *other = &profile->ops[i].op;
+        if (other->kind != op->kind || other->k != op->k || other->type_b != op->type_b || (other->flags & TVG_OP_TRANS_B) != (op->flags & TVG_OP_TRANS_B) ||
+            (other->flags & TVG_OP_TRANS_A) != (op->flags & TVG_OP_TRANS_A))
+            continue;
+        if (weight_is_b ? other->n == op->n && other->m != op->m : other->m == op->m && other->n != op->n)
+            return true;
+    }
+    return false;
+}
+
+char tvg_weight_operand(const struct tvg_profile *profile, const struct tvg_op_stat *stat)
+{
+    const struct tvg_op *op = &stat->op;
+    bool a = reused(stat->a_distinct, stat->a_written, stat->count), b = reused(stat->b_distinct, stat->b_written, stat->count);
+    if (op->kind == TVG_KIND_GEMV) /* the matrix is A */
+        return a ? 'a' : 0;
+    if (op->batch > 1) { /* one operand for all members of the batch may still be a weight */
+        a = a && (op->flags & TVG_OP_BATCH_STRIDED) && op->stride_a == 0;
+        b = b && (op->flags & TVG_OP_BATCH_STRIDED) && op->stride_b == 0;
+    }
+    /* rows of the activation: m when B is the weight, n when A is */
+    if (b && (op->m == op->n || op->m == op->k) && !seen_with_other_rows(profile, op, true))
+        b = false;
+    if (a && (op->n == op->m || op->n == op->k) && !seen_with_other_rows(profile, op, false))
+        a = false;
+    if (a && b) /* both could be; callers put activations first in their own order of storage */
+        return op->flags & TVG_OP_ROW_MAJOR ? 'b' : 'a';
+    return a ? 'a' : b ? 'b' : 0;
+}
+
+double tvg_modelled_seconds(const struct tvg_op *op, const struct tvg_rewrite_context *context)
+{
+    const struct tvg_device *device = tvg_rewrite_device(op, context);
+    if (!device || !device->bandwidth.known || (op->flop > 0 && (op->type_compute >= TVG_TYPE_COUNT || !device->peak[op->type_compute].known)))
+        return 0;
+    double seconds = tvg_roofline_seconds(op, device, tvg_rewrite_cores(op, context));
+    if (!isfinite(seconds) || seconds <= 0)
+        return 0;
+    return fmax(seconds, device->launch_floor.known ? device->launch_floor.value.value : 0);
+}
+
+void tvg_scale_time(struct tvg_op_stat *stat, double factor)
+{
+    stat->seconds *= factor;
+    stat->seconds_first *= factor;
+    stat->seconds_min *= factor;
+    stat->seconds_max *= factor;
+    for (int i = 0; i < 6; i++)
+        stat->seconds_by_phase[i] *= factor;
+}
+
+bool tvg_reprice(struct tvg_op_stat *stat, const struct tvg_op *op, const struct tvg_rewrite_context *context)
+{
+    struct tvg_op changed = *op;
+    tvg_op_count(&changed);
+    double old_seconds = tvg_modelled_seconds(&stat->op, context), new_seconds = tvg_modelled_seconds(&changed, context);
+    if (old_seconds <= 0 || new_seconds <= 0)
+        return false;
+    if (stat->count && stat->seconds > 0) {
+        const struct tvg_device *device = tvg_rewrite_device(op, context);
+        double mean = stat->seconds / (double)stat->count, floor = fmin(mean, device->launch_floor.known ? device->launch_floor.value.value : 0);
+        tvg_scale_time(stat, (floor + (mean - floor) * new_seconds / old_seconds) / mean);
+    }
+    stat->op = changed;
+    return true;
+}
+
+bool tvg_rewrite_add_op(struct tvg_profile *profile, const struct tvg_op *op, uint64_t count, const struct tvg_rewrite_context *context)
+{
+    struct tvg_op counted = *op;
+    tvg_op_count(&counted);
+    double each = tvg_modelled_seconds(&counted, context);
+    if (each <= 0)
+        return false;
+    struct tvg_op_stat *grown = realloc(profile->ops, (profile->op_count + 1) * sizeof *grown);
+    if (!grown)
+        return false;
+    profile->ops = grown;
+    struct tvg_op_stat *stat = &grown[profile->op_count++];
+    memset(stat, 0, sizeof *stat);
+    stat->op = counted;
+    stat->count = count;
+    stat->seconds = each * (double)count;
+    stat->seconds_first = stat->seconds_min = stat->seconds_max = each;
+    stat->energy_scale = 1;
+    return true;
+}
+
+struct tvg_op tvg_pass_op(const struct tvg_op *like, enum tvg_kind kind, const char *name, double elements, enum tvg_type from, enum tvg_type to,
+                          double flop_each)
+{
+    struct tvg_op pass = {.library = like->library, .function = name, .kind = (uint16_t)kind, .type_a = (uint8_t)from, .type_c = (uint8_t)to,
+                          .type_compute = TVG_TYPE_F32, .on_gpu = like->on_gpu, .device = like->device, .threads = like->threads,
+                          .flags = TVG_OP_FLOP_GIVEN | TVG_OP_BETA_ZERO, .dim_count = 1};
+    pass.dim[0] = (int64_t)elements;
+    pass.flop = (uint64_t)(elements * flop_each);
+    pass.bytes_a = tvg_type_bytes(from, (uint64_t)elements);
+    pass.bytes_c = tvg_type_bytes(to, (uint64_t)elements);
+    pass.bytes = pass.bytes_a + pass.bytes_c;
+    return pass;
+}
+
+int tvg_cpu_has(const struct tvg_profile *profile, const char *const *flags)
+{
+    static const char *const keys[] = {"cpu_flags", "cpu.flags", "flags", "cpu_features", NULL};
+    const char *text = NULL;
+    for (uint32_t i = 0; i < profile->manifest_count && !text; i++)
+        for (const char *const *key = keys; *key && !text; key++)
+            if (profile->manifest[i].key && strcmp(profile->manifest[i].key, *key) == 0 && profile->manifest[i].value && *profile->manifest[i].value)
+                text = profile->manifest[i].value;
+    if (!text)
+        return -1;
+    for (; *flags; flags++) {
+        size_t length = strlen(*flags);
+        for (const char *at = text; (at = strstr(at, *flags)); at += length)
+            if ((at == text || at[-1] == ' ' || at[-1] == ',') && (at[length] == '\0' || at[length] == ' ' || at[length] == ','))
+                return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,55 @@
+/* What the rewrites share: which operand is a weight, how a changed op is re-priced, how ops are added, how calls that share an operand
+ * are merged. The rules are in one place so that every rewrite refuses for the same reasons. */
+#ifndef TVG_REWRITES_COMMON_H
+#define TVG_REWRITES_COMMON_H
+
+#include "../rewrite.h"
+
+/* Relative error of the roofline rule on ops that change their type: -36 .. +36 % was seen for fp32 -> bf16 on an H100, rounded up. */
+#define TVG_ROOFLINE_UNCERTAINTY 0.4
+/* The same when type, library and FLOP stay and only calls are joined (see merge.c for what was measured). */
+#define TVG_MERGE_UNCERTAINTY 0.25
+
+/* Marks the rewrite refused with its reason. */
+void tvg_refuse(struct tvg_rewrite_outcome *outcome, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Marks it applied: `flop` of the profile's FLOP were touched. */
+void tvg_applied(struct tvg_rewrite_outcome *outcome, const struct tvg_profile *profile, double flop, double uncertainty, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* The device that runs `op`: the GPU for GPU ops (NULL when none is given), else the CPU. */
+const struct tvg_device *tvg_rewrite_device(const struct tvg_op *op, const struct tvg_rewrite_context *context);
+/* Cores that `op` had: its thread count, at most those of the run; at least 1. */
+double tvg_rewrite_cores(const struct tvg_op *op, const struct tvg_rewrite_context *context);
+/* The value given to an assumption (NAME=ARG on the rewrite counts first), or false. */
+bool tvg_assumed(const struct tvg_rewrite_context *context, const char *name, double *value);
+
+/* Is it a dense product whose FLOP come from its shape: gemm or gemv of real types? */
+bool tvg_is_product(const struct tvg_op *op);
+/* Which operand is a weight, as the trace proves it: 'a', 'b', or 0 when it can't be told or both are activations. A weight has few
+ * addresses, each used again; was never written by a recorded op; is no member of a strided batch; and its shape does not follow the rows
+ * of the other operand (m == n or m == k is what attention looks like, unless the same weight is seen with another m). */
+char tvg_weight_operand(const struct tvg_profile *profile, const struct tvg_op_stat *stat);
+
+/* Seconds of one call of `op` by roofline, never below the device's shortest call; 0 when the device has no rate for its type. */
+double tvg_modelled_seconds(const struct tvg_op *op, const struct tvg_rewrite_context *context);
+/* Turns `stat` into `op` with the same calls: counts FLOP and bytes anew and scales the measured time by the roofline's ratio,
+ * t_new = f + (t - f) roofline(new)/roofline(old), f the shortest call. The new time may be longer. False (and no change) when the
+ * device can't price one of the two. */
+bool tvg_reprice(struct tvg_op_stat *stat, const struct tvg_op *op, const struct tvg_rewrite_context *context);
+/* Appends an op that was never measured, with `count` calls at the modelled time. May move profile->ops. False when memory ran out or the
+ * device has no rate for it. */
+bool tvg_rewrite_add_op(struct tvg_profile *profile, const struct tvg_op *op, uint64_t count, const struct tvg_rewrite_context *context);
+/* A pass over `elements` that reads type `from` and writes type `to`, `flop_each` operations an element. */
+struct tvg_op tvg_pass_op(const struct tvg_op *like, enum tvg_kind kind, const char *name, double elements, enum tvg_type from, enum tvg_type to,
+                          double flop_each);
+/* Multiplies all times of a stat. */
+void tvg_scale_time(struct tvg_op_stat *stat, double factor);
+
+/* Joins the calls of groups that share an operand: an activation (shared_weight false: QKV, gate and up) or a weight (true: one call for
+ * several inputs). Refuses with the reason that most groups had. */
+void tvg_merge_calls(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome, bool shared_weight);
+
+/* Does the CPU of the trace have one of the `flags` ("avx512_bf16", NULL-terminated list)? 1 yes, 0 no, -1 the trace does not say. */
+int tvg_cpu_has(const struct tvg_profile *profile, const char *const *flags);
+
+#endif
