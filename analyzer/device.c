@@ -532,20 +532,26 @@ void tvg_device_list_free(char **names)
     free(names);
 }
 
+bool tvg_device_path(const char *name, char *path, size_t capacity)
+{
+    char paths[FOLDERS][4096];
+    int folder_count = folders(paths);
+    for (int i = 0; i < folder_count && *name && *name != '.' && !strchr(name, '/'); i++) {
+        if ((size_t)snprintf(path, capacity, "%s/%s.json", paths[i], name) < capacity && access(path, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool tvg_device_load(struct tvg_device **device, const char *name, struct tvg_error *error)
 {
     *device = NULL;
     size_t length = strlen(name);
     if (strchr(name, '/') || (length > 5 && strcmp(name + length - 5, ".json") == 0))
         return load_path(device, name, error);
-    char paths[FOLDERS][4096];
-    int folder_count = folders(paths);
-    for (int i = 0; i < folder_count && length > 0 && length < 200 && name[0] != '.'; i++) {
-        char path[4400];
-        snprintf(path, sizeof path, "%.4090s/%s.json", paths[i], name);
-        if (access(path, F_OK) == 0)
-            return load_path(device, path, error);
-    }
+    char path[4400];
+    if (tvg_device_path(name, path, sizeof path))
+        return load_path(device, path, error);
     char known[600] = "";
     char **names = tvg_device_list();
     for (char **each = names; each && *each; each++) {

@@ -51,6 +51,8 @@ int tvg_device_check(const char *path, void (*report)(const char *line, void *co
 /* Names of all device files, sorted, NULL-terminated; free with tvg_device_list_free. They come from $TVG_COEFFS, from ../coeffs beside the
  * program and from the installed share/tvg/coeffs; of two files with one name the first found counts. */
 char **tvg_device_list(void);
+/* The path of the device file `name`; false when there is none. */
+bool tvg_device_path(const char *name, char *path, size_t capacity);
 void tvg_device_list_free(char **names);
 void tvg_device_free(struct tvg_device *device);
 

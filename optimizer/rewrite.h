@@ -13,6 +13,7 @@ struct tvg_assumption { char name[32]; double value; };  /* --assume prune=0.5 *
 struct tvg_rewrite_context {
     const struct tvg_device *device, *gpu;
     const char *argument;                      /* NAME=ARG, or NULL */
+    const char *const *arguments;              /* for tvg_replay_run with several rewrites: each one's ARG or NULL; NULL: `argument` is for all */
     const struct tvg_assumption *assumptions;
     uint32_t assumption_count;
     uint64_t cores;                            /* cores the run could use */

@@ -99,12 +99,13 @@ static bool compose(const struct tvg_report *report, struct tvg_replay *replay, 
                     struct tvg_error *error)
 {
     const struct tvg_rewrite *list[64];
+    const char *arguments[64];
     struct tvg_rewrite_context context = *report->context;
     for (uint32_t i = 0; i < count; i++) {
         list[i] = members[i]->rewrite;
-        if (members[i]->argument)
-            context.argument = members[i]->argument;
+        arguments[i] = members[i]->argument;
     }
+    context.arguments = arguments;
     *replay = (struct tvg_replay){0};
     return tvg_replay_run(replay, list, count, report->profile, report->energy, &context, error);
 }

@@ -180,7 +180,7 @@ struct tvg_op tvg_pass_op(const struct tvg_op *like, enum tvg_kind kind, const c
 
 int tvg_cpu_has(const struct tvg_profile *profile, const char *const *flags)
 {
-    static const char *const keys[] = {"cpu_flags", "cpu.flags", "flags", "cpu_features", NULL};
+    static const char *const keys[] = {"cpu_extensions", "cpu.flags", "cpu_flags", NULL};
     const char *text = NULL;
     for (uint32_t i = 0; i < profile->manifest_count && !text; i++)
         for (const char *const *key = keys; *key && !text; key++)
