@@ -53,8 +53,8 @@ $(BUILD)/shim-obj/%.o: %.c | $(BUILD)/deps.ok
 	@mkdir -p $(@D)
 	$(CC) $(SHIM_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 SHIM_LIBS ?= -Wl,-Bstatic -lmsgpackc -llz4 -Wl,-Bdynamic
-$(BUILD)/libtvgshim.so: $(SHIM_OBJ) shim/shim.map
-	$(CC) $(SAN) -shared -Wl,-soname,libtvgshim.so -Wl,-z,initfirst -Wl,-z,now -Wl,--exclude-libs,ALL -Wl,--version-script=shim/shim.map \
+$(BUILD)/libtvgshim.so: $(SHIM_OBJ)
+	$(CC) $(SAN) -shared -Wl,-soname,libtvgshim.so -Wl,-z,initfirst -Wl,-z,now -Wl,--exclude-libs,ALL \
 	  -static-libgcc $(LDFLAGS) -o $@ $(SHIM_OBJ) $(SHIM_LIBS) -ldl -lpthread
 
 # --- the analyzer ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,28 @@
+/* Reading the symbol tables of loaded objects in place: what dlsym() would do, without its lock, its memory and its error message. */
+#ifndef TVG_SHIM_ELF_H
+#define TVG_SHIM_ELF_H
+
+#include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Dynamic section of one loaded object, addresses made absolute. */
+struct tvg_elf {
+    uintptr_t base;
+    const ElfW(Sym) *symbols;
+    const char *strings;
+    const uint32_t *gnu_hash, *sysv_hash;
+    const ElfW(Half) *versions;
+    const ElfW(Rela) *plt, *rela;
+    size_t plt_count, rela_count;
+    bool symbolic; /* linked with -Bsymbolic: its own references stay inside */
+};
+bool tvg_elf_read(uintptr_t base, const ElfW(Dyn) *dynamic, struct tvg_elf *elf);
+uint32_t tvg_gnu_hash(const char *name);
+/* Whether the object may define a symbol of that hash: one read of its Bloom filter. True when it has no such filter. */
+bool tvg_elf_may_define(const struct tvg_elf *elf, uint32_t hash);
+/* The address of the function or object that `elf` exports under `name`, its default version if there are several; NULL when none. */
+void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash);
+
+#endif

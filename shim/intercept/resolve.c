@@ -1,0 +1,232 @@
+/* Which real function a call goes on to. */
+#include "resolve.h"
+
+#include <errno.h>
+#include <link.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "catch.h"
+#include "elf.h"
+#include "load_event.h"
+#include "scope.h"
+
+struct search {
+    const char *name;
+    uint32_t hash;
+    const void *caller;
+    bool in_scope_only;
+    void *found;
+};
+
+static bool look_in(struct link_map *object, void *context)
+{
+    struct search *search = context;
+    struct tvg_elf elf;
+    if (tvg_elf_read(object->l_addr, object->l_ld, &elf))
+        search->found = tvg_elf_symbol(&elf, search->name, search->hash);
+    return search->found != NULL;
+}
+
+static void look(void *context)
+{
+    struct search *search = context;
+    struct link_map *caller = search->caller ? tvg_object_at(search->caller) : NULL;
+    if (tvg_scope_walk(caller, look_in, search) || search->in_scope_only)
+        return;
+    for (struct link_map *object = tvg_object_first(); object; object = object->l_next)
+        if (object != tvg_object_self() && look_in(object, search))
+            return;
+}
+
+static void *resolve(const struct tvg_entry *entry, const void *caller, bool in_scope_only)
+{
+    const struct tvg_catch *catch = tvg_catch_of(entry);
+    if (tvg_catch_is_bound(catch))
+        return catch->exported;
+    int saved = errno;
+    struct search search = {entry->name, catch->gnu_hash, caller, in_scope_only, NULL};
+    tvg_objects_hold(look, &search);
+    errno = saved;
+    return search.found;
+}
+
+void *tvg_resolve_in_scope(const struct tvg_entry *entry, const void *caller)
+{
+    return resolve(entry, caller, true);
+}
+
+void *tvg_resolve(const struct tvg_entry *entry, const void *caller)
+{
+    tvg_load_event_poll();
+    void *target = resolve(entry, caller, false);
+    if (!target)
+        tvg_note("unresolved", entry->name, "called, but no loaded object defines it: only a weak reference, or a lazily bound one that nothing satisfies, "
+                 "gets here; the call goes to address 0, as the weak reference would have");
+    return target;
+}
+
+void *tvg_resolve_next(const char *name)
+{
+    struct search search = {name, tvg_gnu_hash(name), NULL, true, NULL};
+    tvg_objects_hold(look, &search);
+    return search.found;
+}
+
+/* --- the cache for calls that go unrecorded: read without a lock, each line guarded by a version that is odd while it changes ------------ */
+enum { LINES = 1024 };
+static struct line {
+    _Atomic uint32_t version;
+    _Atomic uint32_t flags;
+    _Atomic uintptr_t entry, caller, target;
+} lines[LINES];
+
+static struct line *line_of(const struct tvg_entry *entry, const void *caller)
+{
+    uint64_t hash = ((uint64_t)(uintptr_t)entry * 0x9e3779b97f4a7c15u) ^ ((uint64_t)(uintptr_t)caller * 0xc2b2ae3d27d4eb4fu);
+    return &lines[hash >> 54];
+}
+
+static bool line_read(struct line *line, const struct tvg_entry *entry, const void *caller, void **target, uint32_t *flags)
+{
+    uint32_t version = atomic_load_explicit(&line->version, memory_order_acquire);
+    bool match = atomic_load_explicit(&line->entry, memory_order_relaxed) == (uintptr_t)entry &&
+                 atomic_load_explicit(&line->caller, memory_order_relaxed) == (uintptr_t)caller;
+    *target = (void *)atomic_load_explicit(&line->target, memory_order_relaxed);
+    *flags = atomic_load_explicit(&line->flags, memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    return match && !(version & 1) && atomic_load_explicit(&line->version, memory_order_relaxed) == version;
+}
+
+static void line_write(struct line *line, const struct tvg_entry *entry, const void *caller, void *target, uint32_t flags)
+{
+    uint32_t version = atomic_load_explicit(&line->version, memory_order_relaxed);
+    if (version & 1 || !atomic_compare_exchange_strong(&line->version, &version, version + 1))
+        return; /* another thread is at it: this call just isn't cached */
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&line->entry, (uintptr_t)entry, memory_order_relaxed);
+    atomic_store_explicit(&line->caller, (uintptr_t)caller, memory_order_relaxed);
+    atomic_store_explicit(&line->target, (uintptr_t)target, memory_order_relaxed);
+    atomic_store_explicit(&line->flags, flags, memory_order_relaxed);
+    atomic_store_explicit(&line->version, version + 2, memory_order_release);
+}
+
+static void *cached(const struct tvg_entry *entry, const void *caller, uint32_t *flags)
+{
+    struct line *line = line_of(entry, caller);
+    void *target;
+    if (line_read(line, entry, caller, &target, flags))
+        return target;
+    const struct tvg_catch *catch = tvg_catch_of(entry);
+    target = tvg_resolve(entry, caller);
+    *flags = !catch->bare || (target && tvg_object_defines(target, catch->bare_witness));
+    if (target)
+        line_write(line, entry, caller, target, *flags);
+    return target;
+}
+
+void *tvg_target(const struct tvg_entry *entry, const void *caller)
+{
+    uint32_t flags;
+    return cached(entry, caller, &flags);
+}
+
+void tvg_targets_forget(void)
+{
+    for (unsigned i = 0; i < LINES; i++)
+        line_write(&lines[i], NULL, NULL, NULL, 0);
+}
+
+/* Where a call by a bare name goes: NULL for the wrapper, when the name means BLAS to this caller; else the real function. */
+void *tvg_bare_choose(const struct tvg_catch *catch, const void *caller);
+__attribute__((used)) void *tvg_bare_choose(const struct tvg_catch *catch, const void *caller)
+{
+    uint32_t is_blas;
+    void *target = cached(&catch->entry, caller, &is_blas);
+    return is_blas ? NULL : target;
+}
+
+/* --- objects by address ------------------------------------------------------------------------------------------------------------------ */
+struct witness {
+    const void *address;
+    const char *name;
+    bool defines;
+};
+
+static void find_witness(void *context)
+{
+    struct witness *witness = context;
+    struct link_map *object = tvg_object_at(witness->address);
+    struct tvg_elf elf;
+    if (object && tvg_elf_read(object->l_addr, object->l_ld, &elf))
+        witness->defines = tvg_elf_symbol(&elf, witness->name, tvg_gnu_hash(witness->name)) != NULL;
+}
+
+bool tvg_object_defines(const void *address, const char *name)
+{
+    struct witness witness = {address, name, false};
+    tvg_objects_hold(find_witness, &witness);
+    return witness.defines;
+}
+
+/* Names are kept for good: an op names its library after that has gone. */
+enum { NAMES_BYTES = 1 << 16 };
+static char names[NAMES_BYTES];
+static _Atomic uint32_t names_used;
+static _Atomic uint32_t names_lock;
+
+static const char *keep_name(const char *name)
+{
+    size_t length = strlen(name) + 1;
+    while (atomic_exchange_explicit(&names_lock, 1, memory_order_acquire))
+        ;
+    const char *kept = NULL;
+    for (uint32_t at = 0; at < names_used && !kept; at += (uint32_t)strlen(names + at) + 1)
+        if (strcmp(names + at, name) == 0)
+            kept = names + at;
+    if (!kept && names_used + length <= NAMES_BYTES) {
+        kept = memcpy(names + names_used, name, length);
+        names_used += (uint32_t)length;
+    }
+    atomic_store_explicit(&names_lock, 0, memory_order_release);
+    return kept ? kept : "";
+}
+
+struct naming {
+    const void *address;
+    const struct link_map *object;
+};
+
+static void find_object(void *context)
+{
+    struct naming *naming = context;
+    naming->object = tvg_object_at(naming->address);
+}
+
+const char *tvg_object_name(const void *address, void **base)
+{
+    int saved = errno;
+    struct naming naming = {address, NULL};
+    if (base)
+        *base = NULL;
+    if (address)
+        tvg_objects_hold(find_object, &naming);
+    const char *name = "";
+    if (naming.object) {
+        char path[1024];
+        name = naming.object->l_name;
+        if (name[0] == 0) { /* the program itself */
+            ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+            path[length > 0 ? length : 0] = 0;
+            name = path;
+        }
+        const char *slash = strrchr(name, '/');
+        name = keep_name(slash ? slash + 1 : name);
+        if (base)
+            *base = (void *)naming.object->l_addr;
+    }
+    errno = saved;
+    return name;
+}

@@ -1,0 +1,54 @@
+/* The form of every wrapper: an exported stub loads the address of its catch into a scratch register and jumps to a C body that all
+ * spellings of one entry point share. The jump leaves arguments and return address as the caller made them. */
+#ifndef TVG_SHIM_WRAPPER_H
+#define TVG_SHIM_WRAPPER_H
+
+#include <stdint.h>
+
+#include "../record/record.h"
+#include "resolve.h"
+
+/* One exported name. The entry comes first, so that a catch is found from its entry. They lie in one linker section, in no order. */
+struct tvg_catch {
+    struct tvg_entry entry;
+    void (*body)(void);  /* reached with the entry in the scratch register, so not callable from C */
+    void *exported;      /* the address that callers see: the stub */
+    uint32_t gnu_hash;   /* of entry.name, as in DT_GNU_HASH */
+    uint32_t bare;       /* a name that a program may use for something else: only stood in for where the real object has bare_witness too */
+    const char *bare_witness;
+};
+extern const struct tvg_catch __start_tvg_catches[], __stop_tvg_catches[];
+
+#define TVG_CATCH_SECTION __attribute__((section("tvg_catches"), used, aligned(8)))
+
+/* TVG_STUB(symbol, own, catch, body): the exported stub `symbol`; `own` is the same address under a name that nobody can interpose. The scratch register may be changed by the linker's own stubs, so that no
+ * calling convention passes anything in it. TVG_STUB_BARE goes through the gate that looks whether the name means BLAS for this caller. */
+#if defined(__x86_64__)
+#define TVG_SCRATCH "r11"
+#define TVG_STUB_TO(symbol, own, catch_symbol, destination)                                                                                  \
+    __asm__(".text\n.p2align 4\n.globl " symbol ", " own "\n.hidden " own "\n.type " symbol ",@function\n" symbol ":\n" own ":\n.cfi_startproc\n\tendbr64\n\tleaq " catch_symbol \
+            "(%rip), %r11\n\tjmp " destination "\n.cfi_endproc\n.size " symbol ", .-" symbol "\n")
+#elif defined(__aarch64__)
+#define TVG_SCRATCH "x17"
+#define TVG_STUB_TO(symbol, own, catch_symbol, destination)                                                                               \
+    __asm__(".text\n.p2align 4\n.globl " symbol ", " own "\n.hidden " own "\n.type " symbol ",%function\n" symbol ":\n" own ":\n.cfi_startproc\n\thint 34\n\tadrp x17, " catch_symbol \
+            "\n\tadd x17, x17, :lo12:" catch_symbol "\n\tb " destination "\n.cfi_endproc\n.size " symbol ", .-" symbol "\n")
+#else
+#error "no stub for this processor yet"
+#endif
+#define TVG_STUB(symbol, own, catch_symbol, body) TVG_STUB_TO(symbol, own, catch_symbol, body)
+#define TVG_STUB_BARE(symbol, own, catch_symbol, body) TVG_STUB_TO(symbol, own, catch_symbol, "tvg_bare_gate")
+
+/* A body: takes its entry out of the scratch register before anything else. Instrumentation at a function's head would overwrite it. */
+#define TVG_BODY                                                                                                   \
+    __attribute__((used, noinline, no_instrument_function, no_sanitize("address", "thread", "undefined"), \
+                   no_profile_instrument_function, optimize("no-stack-protector"))) static
+#define TVG_TAKE_ENTRY(entry)                                           \
+    register const struct tvg_entry *entry##_register __asm__(TVG_SCRATCH); \
+    __asm__ volatile("" : "=r"(entry##_register));                      \
+    const struct tvg_entry *const entry = entry##_register
+
+/* ISO C has no cast from object to function pointers; POSIX does. */
+#define TVG_FUNCTION(type, address) (__extension__(type *)(address))
+
+#endif

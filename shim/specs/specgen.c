@@ -1,0 +1,536 @@
+/* Turns spec tables into C: one body for each entry point, element type and integer width, one stub for each spelling.
+ *   specgen FILE.spec            the C on standard output
+ *   specgen --list FILE.spec...  one line for each spelling: name, body, integer bits, "bare" or "-" */
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_MAX_LENGTH = 128, ARGS_MAX = 40, SPELLINGS_MAX = 24, TYPES_MAX = 32, SEEN_MAX = 8192, NUMBERS_PER_FILE = 8192 };
+
+enum class { CHARACTER, DIMENSION, STRIDE, SCALAR, REAL_SCALAR, POINTER, VALUE, GROUP_COUNT };
+static const struct role {
+    const char *name;
+    enum class class;
+    const char *constant; /* enum tvg_blas_role, for characters and dimensions */
+} roles[] = {
+    {"order", CHARACTER, "ORDER"}, {"transa", CHARACTER, "TRANSA"}, {"transb", CHARACTER, "TRANSB"}, {"trans", CHARACTER, "TRANS"},
+    {"uplo", CHARACTER, "UPLO"}, {"side", CHARACTER, "SIDE"}, {"diag", CHARACTER, "DIAG"}, {"ident", CHARACTER, "IDENT"},
+    {"offset", CHARACTER, "OFFSET"},
+    {"m", DIMENSION, "M"}, {"n", DIMENSION, "N"}, {"k", DIMENSION, "K"}, {"kl", DIMENSION, "KL"}, {"ku", DIMENSION, "KU"},
+    {"lda", DIMENSION, "LDA"}, {"ldb", DIMENSION, "LDB"}, {"ldc", DIMENSION, "LDC"}, {"incx", DIMENSION, "INCX"}, {"incy", DIMENSION, "INCY"},
+    {"batch", DIMENSION, "BATCH"},
+    {"stridea", STRIDE, NULL}, {"strideb", STRIDE, NULL}, {"stridec", STRIDE, NULL},
+    {"alpha", SCALAR, NULL}, {"beta", SCALAR, NULL}, {"ralpha", REAL_SCALAR, NULL}, {"rbeta", REAL_SCALAR, NULL},
+    {"a", POINTER, NULL}, {"b", POINTER, NULL}, {"c", POINTER, NULL}, {"x", POINTER, NULL}, {"y", POINTER, NULL}, {"p", POINTER, NULL},
+    {"sizes", POINTER, NULL}, {"va", VALUE, NULL}, {"vb", VALUE, NULL}, {"groups", GROUP_COUNT, NULL},
+};
+
+struct argument {
+    const struct role *role;
+    bool array;
+    char operand[3]; /* recorded as these operands, of a, b and c */
+    char name[16];
+};
+
+struct element_type {
+    char letter[16];
+    char storage[4][8]; /* a b c compute */
+    char scalar[8];     /* float double c64 c128 half */
+};
+
+struct spelling {
+    char pattern[32];
+    bool wide, bare;
+};
+
+struct line {
+    char kind[16], pattern[64], flags[8][16];
+    struct argument args[ARGS_MAX];
+    int arg_count, flag_count;
+    bool returns, fortran;
+};
+
+static struct element_type types[TYPES_MAX];
+static struct spelling spellings[2][SPELLINGS_MAX]; /* by convention: 0 cblas, 1 fortran */
+static int type_count, spelling_count[2], number, first_number, line_number;
+static bool fortran;
+static const char *file_name;
+static enum { TO_C, TO_LIST } output;
+static char *seen[SEEN_MAX];
+static int seen_count;
+
+static void fail(const char *what, const char *word)
+{
+    fprintf(stderr, "%s:%d: %s%s%s\n", file_name, line_number, what, word ? ": " : "", word ? word : "");
+    exit(1);
+}
+
+static void copy(char *to, size_t size, const char *from)
+{
+    if (strlen(from) >= size)
+        fail("too long", from);
+    strcpy(to, from);
+}
+
+static uint32_t gnu_hash(const char *name)
+{
+    uint32_t hash = 5381;
+    for (; *name; name++)
+        hash = hash * 33 + (unsigned char)*name;
+    return hash;
+}
+
+static bool has_flag(const struct line *line, const char *flag)
+{
+    for (int i = 0; i < line->flag_count; i++)
+        if (strcmp(line->flags[i], flag) == 0)
+            return true;
+    return false;
+}
+
+static const struct argument *find(const struct line *line, const char *name)
+{
+    for (int i = 0; i < line->arg_count; i++)
+        if (strcmp(line->args[i].name, name) == 0)
+            return &line->args[i];
+    return NULL;
+}
+
+static const struct argument *find_operand(const struct line *line, char operand)
+{
+    for (int i = 0; i < line->arg_count; i++)
+        if (strchr(line->args[i].operand, operand))
+            return &line->args[i];
+    return NULL;
+}
+
+/* The C type that carries an argument through unchanged. Integers by value always travel as 64 bits: whatever width the host meant. */
+static const char *c_type(const struct line *line, const struct argument *arg, const struct element_type *type)
+{
+    if (arg->array || line->fortran || arg->role->class == POINTER)
+        return "const void *";
+    if (arg->role->class == SCALAR && type->scalar[0] != 'h')
+        return type->scalar[0] == 'c' ? "const void *" : type->scalar[0] == 'f' ? "float " : "double ";
+    if (arg->role->class == REAL_SCALAR)
+        return strcmp(type->scalar, "c64") == 0 || type->scalar[0] == 'f' ? "float " : "double ";
+    return "int64_t ";
+}
+
+/* An expression that is true when the scalar is zero. */
+static void print_zero_test(const struct line *line, const struct argument *arg, const struct element_type *type)
+{
+    bool is_complex = type->scalar[0] == 'c', single = strcmp(type->scalar, "c64") == 0 || type->scalar[0] == 'f';
+    if (type->scalar[0] == 'h')
+        printf("tvg_zero_%shalf(%s)", line->fortran ? "p" : "", arg->name);
+    else if (arg->role->class == SCALAR && is_complex)
+        printf("tvg_zero_pc%s(%s)", single ? "64" : "128", arg->name);
+    else
+        printf("tvg_zero_%sf%s(%s)", line->fortran ? "p" : "", single ? "32" : "64", arg->name);
+}
+
+static void print_integer(const struct line *line, const char *name, bool wide)
+{
+    if (line->fortran)
+        printf("tvg_int%d_at(%s)", wide ? 64 : 32, name);
+    else
+        printf("%s%s", wide ? "" : "(int32_t)", name);
+}
+
+/* Number of hidden string lengths: one for each character argument, behind all others, as Fortran compilers pass them. */
+static int hidden_lengths(const struct line *line)
+{
+    int count = 0;
+    for (int i = 0; line->fortran && i < line->arg_count; i++)
+        count += line->args[i].role->class == CHARACTER;
+    return count;
+}
+
+static void print_parameters(const struct line *line, const struct element_type *type, bool with_types)
+{
+    for (int i = 0; i < line->arg_count; i++)
+        printf("%s%s%s", i ? ", " : "", with_types ? c_type(line, &line->args[i], type) : "", line->args[i].name);
+    for (int i = 0; i < hidden_lengths(line); i++)
+        printf(", %slength%d", with_types ? "int64_t " : "", i);
+}
+
+static void print_upper(const char *text)
+{
+    for (; *text; text++)
+        putchar(toupper((unsigned char)*text));
+}
+
+static void print_constants(const struct line *line, const struct element_type *type, const char *body, bool wide)
+{
+    printf("static const struct tvg_blas detail_%s = {.kind = TVG_KIND_", body);
+    print_upper(line->kind);
+    static const char *const field[4] = {"type_a", "type_b", "type_c", "type_compute"};
+    for (int i = 0; i < 4; i++) {
+        printf(", .%s = TVG_TYPE_", field[i]);
+        print_upper(type->storage[i]);
+    }
+    printf(", .fortran = %d, .wide_int = %d, .chars = {", line->fortran, wide);
+    for (int i = 0; i < line->arg_count; i++)
+        if (line->args[i].role->class == CHARACTER)
+            printf("TVG_ROLE_%s, ", line->args[i].role->constant);
+    printf("0}, .dims = {");
+    for (int i = 0; i < line->arg_count; i++)
+        if (line->args[i].role->class == DIMENSION)
+            printf("TVG_ROLE_%s, ", line->args[i].role->constant);
+    printf("0}, .flags = 0%s%s};\n", wide ? " | TVG_OP_ILP64" : "", has_flag(line, "three_m") ? " | TVG_OP_THREE_M" : "");
+}
+
+static void print_word0(const struct line *line, const struct element_type *type)
+{
+    printf("    key.word[0] = entry->number");
+    int shift = 16;
+    for (int i = 0; i < line->arg_count; i++)
+        if (line->args[i].role->class == CHARACTER) {
+            printf(line->fortran ? " | tvg_char_at(%s) << %d" : " | (uint64_t)(uint8_t)%s << %d", line->args[i].name, shift);
+            shift += 8;
+        }
+    if (shift > 56)
+        fail("more than five characters", line->pattern);
+    static const char *const scalar[] = {"alpha", "beta"};
+    for (int s = 0; s < 2; s++)
+        for (int i = 0; i < line->arg_count; i++) {
+            const struct argument *arg = &line->args[i];
+            if ((arg->role->class == SCALAR || arg->role->class == REAL_SCALAR) && strstr(arg->name, scalar[s])) {
+                printf(" | (uint64_t)");
+                print_zero_test(line, arg, type);
+                printf(" << %d", 56 + s);
+            }
+        }
+    printf(";\n");
+}
+
+static void print_plain_key(const struct line *line, const struct element_type *type, bool wide)
+{
+    const char *dim[16];
+    int dims = 0;
+    for (int i = 0; i < line->arg_count; i++)
+        if (line->args[i].role->class == DIMENSION) {
+            if (dims == 8)
+                fail("more than eight dimensions", line->pattern);
+            dim[dims++] = line->args[i].name;
+        }
+    print_word0(line, type);
+    for (int i = 0; i < dims; i++) {
+        printf("    const int64_t d%d = ", i);
+        print_integer(line, dim[i], wide);
+        printf(";\n");
+    }
+    for (int word = 0; word < 4; word++) {
+        if (2 * word + 1 < dims)
+            printf("    key.word[%d] = tvg_pair(d%d, d%d);\n", word + 1, 2 * word, 2 * word + 1);
+        else if (2 * word < dims)
+            printf("    key.word[%d] = (uint32_t)d%d;\n", word + 1, 2 * word);
+        else
+            printf("    key.word[%d] = 0;\n", word + 1);
+    }
+    if (wide && dims > 0) {
+        printf("    if (TVG_UNLIKELY((uint64_t)(");
+        for (int i = 0; i < dims; i++)
+            printf("%sd%d", i ? " | " : "", i);
+        printf(") >> 31)) {\n        const int64_t all[] = {");
+        for (int i = 0; i < dims; i++)
+            printf("%sd%d", i ? ", " : "", i);
+        printf("};\n        tvg_blas_pack_wide(&key, all, %d);\n    }\n", dims);
+    }
+}
+
+static void print_strided_key(const struct line *line, const struct element_type *type, bool wide)
+{
+    static const char *const size[7] = {"m", "n", "k", "lda", "ldb", "ldc", "batch"}, *const stride[3] = {"stridea", "strideb", "stridec"};
+    print_word0(line, type);
+    printf("    const int64_t size[7] = {");
+    for (int i = 0; i < 7; i++) {
+        if (!find(line, size[i]))
+            fail("strided needs", size[i]);
+        print_integer(line, size[i], wide);
+        printf(", ");
+    }
+    printf("};\n    const int64_t stride[3] = {");
+    for (int i = 0; i < 3; i++) {
+        print_integer(line, stride[i], wide);
+        printf(", ");
+    }
+    printf("};\n    tvg_blas_pack_strided(&key, size, stride);\n");
+}
+
+static void print_groups_key(const struct line *line, const char *body, bool wide)
+{
+    static const char *const dim[6] = {"m", "n", "k", "lda", "ldb", "ldc"};
+    printf("    key.word[0] = entry->number;\n    const struct tvg_blas_groups all = {.chars = {");
+    for (int i = 0; i < line->arg_count; i++)
+        if (line->args[i].role->class == CHARACTER && line->args[i].array)
+            printf("%s, ", line->args[i].name);
+    printf("}, .dims = {");
+    for (int i = 0; i < 6; i++)
+        printf("%s, ", find(line, dim[i]) ? dim[i] : "NULL");
+    printf("}, .alpha = alpha, .beta = %s, .a = a, .b = b, .c = %s, .order = %s, .count = ", find(line, "beta") ? "beta" : "NULL",
+           find(line, "c") ? "c" : "NULL", find(line, "order") ? "order" : "0");
+    print_integer(line, "groups", wide);
+    printf(", .sizes = sizes};\n    tvg_blas_pack_groups(&key, &detail_%s, &all);\n", body);
+}
+
+static void print_body(const struct line *line, const struct element_type *type, const char *body, bool wide)
+{
+    const char *result = line->returns ? "int64_t" : "void", *kept = line->returns ? "int64_t result = " : "";
+    bool groups = has_flag(line, "groups");
+    print_constants(line, type, body, wide);
+    printf("typedef %s real_%s(", result, body);
+    print_parameters(line, type, true);
+    printf(");\nTVG_BODY %s body_%s(", result, body);
+    print_parameters(line, type, true);
+    printf(")\n{\n    TVG_TAKE_ENTRY(entry);\n    void *const caller = __builtin_return_address(0);\n"
+           "    struct tvg_call call __attribute__((cleanup(tvg_call_release)));\n"
+           "    if (TVG_UNLIKELY(!tvg_call_begin(&call, __builtin_frame_address(0)))) {\n        %sTVG_FUNCTION(real_%s, tvg_target(entry, caller))(",
+           line->returns ? "return " : "", body);
+    print_parameters(line, type, false);
+    printf(");\n%s    }\n    struct tvg_key key;\n", line->returns ? "" : "        return;\n");
+    if (groups)
+        print_groups_key(line, body, wide);
+    else if (has_flag(line, "strided"))
+        print_strided_key(line, type, wide);
+    else
+        print_plain_key(line, type, wide);
+    printf("    key.word[5] = (uintptr_t)caller;\n"
+           "    struct tvg_slot *const slot = tvg_slot_find(&call, entry, &key);\n"
+           "    void *target = TVG_LIKELY(slot != NULL) ? slot->target : NULL;\n"
+           "    if (TVG_UNLIKELY(target == NULL))\n        target = tvg_target(entry, caller);\n");
+    if (groups) {
+        printf("    const void *const first[3] = {");
+        for (char operand = 'a'; operand <= 'c'; operand++) {
+            const struct argument *arg = find_operand(line, operand);
+            if (arg)
+                printf("tvg_blas_first(%s, all.count > 0), ", arg->name);
+            else
+                printf("NULL, ");
+        }
+        printf("};\n");
+    }
+    printf("    call.start = tvg_now();\n    %sTVG_FUNCTION(real_%s, target)(", kept, body);
+    print_parameters(line, type, false);
+    printf(");\n    if (TVG_LIKELY(slot != NULL))\n        tvg_call_end(&call, slot");
+    for (char operand = 'a'; operand <= 'c'; operand++) {
+        if (groups)
+            printf(", first[%d]", operand - 'a');
+        else
+            printf(", %s", find_operand(line, operand) ? find_operand(line, operand)->name : "NULL");
+    }
+    printf(");\n%s}\n\n", line->returns ? "    return result;\n" : "");
+}
+
+/* A spelling pattern applied to a name: @ is the name, ^ the name in upper case. */
+static void spell(char *out, size_t size, const char *pattern, const char *name)
+{
+    size_t used = 0;
+    for (; *pattern; pattern++) {
+        const char *source = *pattern == '@' || *pattern == '^' ? name : NULL;
+        size_t length = source ? strlen(source) : 1;
+        if (used + length + 1 > size)
+            fail("name too long", name);
+        for (size_t i = 0; i < length; i++)
+            out[used++] = source ? (*pattern == '^' ? (char)toupper((unsigned char)source[i]) : source[i]) : *pattern;
+    }
+    out[used] = 0;
+}
+
+static void print_spelling(const struct line *line, const struct spelling *spelling, const char *name, const char *body)
+{
+    char symbol[NAME_MAX_LENGTH], witness[NAME_MAX_LENGTH];
+    spell(symbol, sizeof symbol, spelling->pattern, name);
+    for (int i = 0; i < seen_count; i++)
+        if (strcmp(seen[i], symbol) == 0)
+            fail("spelled twice", symbol);
+    if (seen_count == SEEN_MAX)
+        fail("too many names", symbol);
+    seen[seen_count++] = strdup(symbol);
+    if (number >= first_number + NUMBERS_PER_FILE)
+        fail("more names than numbers in a file", symbol);
+    if (output == TO_LIST)
+        printf("%s\t%s\t%d\t%s\n", symbol, body, spelling->wide ? 64 : 32, spelling->bare ? "bare" : "-");
+    else {
+        spell(witness, sizeof witness, "@_", name);
+        const char *describe = has_flag(line, "groups") ? "_groups" : has_flag(line, "strided") ? "_strided" : "";
+        printf("extern const char tvg_stub_%d[] __attribute__((visibility(\"hidden\")));\n"
+               "static const struct tvg_catch tvg_catch_%d TVG_CATCH_SECTION = {{\"%s\", tvg_blas_describe%s, &detail_%s, %d, TVG_NET_SYMBOL},\n"
+               "    (void (*)(void))body_%s, (void *)tvg_stub_%d, 0x%08xu, %d, ",
+               number, number, symbol, describe, body, number, body, number, gnu_hash(symbol), spelling->bare);
+        printf(spelling->bare ? "\"%s\"};\n" : "NULL};\n", witness);
+        printf("TVG_STUB%s(\"%s\", \"tvg_stub_%d\", \"tvg_catch_%d\", \"body_%s\");\n", spelling->bare ? "_BARE" : "", symbol, number, number, body);
+    }
+    number++;
+}
+
+static void expand(const struct line *line, const struct element_type *type)
+{
+    char name[NAME_MAX_LENGTH];
+    const char *mark = strchr(line->pattern, '?');
+    if (mark)
+        snprintf(name, sizeof name, "%.*s%.16s%.63s", (int)(mark - line->pattern), line->pattern, type->letter, mark + 1);
+    else
+        copy(name, sizeof name, line->pattern);
+    for (int wide = 0; wide < 2; wide++) {
+        char body[NAME_MAX_LENGTH + 16];
+        bool printed = false;
+        snprintf(body, sizeof body, "%s%s_%d", name, line->fortran ? "_fortran" : "", wide ? 64 : 32);
+        for (int i = 0; i < spelling_count[line->fortran]; i++) {
+            const struct spelling *spelling = &spellings[line->fortran][i];
+            if (spelling->wide != wide)
+                continue;
+            if (!printed && output == TO_C)
+                print_body(line, type, body, wide);
+            printed = true;
+            print_spelling(line, spelling, name, body);
+        }
+    }
+}
+
+static const struct element_type *type_named(const char *letter)
+{
+    for (int i = 0; i < type_count; i++)
+        if (strcmp(types[i].letter, letter) == 0)
+            return &types[i];
+    fail("no such type", letter);
+    return NULL;
+}
+
+static void read_argument(struct line *line, char *word)
+{
+    struct argument *arg = &line->args[line->arg_count++];
+    if (line->arg_count == ARGS_MAX)
+        fail("too many arguments", line->pattern);
+    char *operand = strchr(word, ':'), *array;
+    if (operand)
+        *operand++ = 0;
+    if ((array = strstr(word, "[]")) != NULL) {
+        *array = 0;
+        arg->array = true;
+    }
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+        if (strcmp(roles[i].name, word) == 0)
+            arg->role = &roles[i];
+    if (!arg->role)
+        fail("no such argument", word);
+    if (find(line, word))
+        fail("argument given twice", word);
+    copy(arg->name, sizeof arg->name, word);
+    if (operand)
+        copy(arg->operand, sizeof arg->operand, operand);
+    else if (arg->role->class == POINTER && word[1] == 0 && word[0] != 'p')
+        arg->operand[0] = word[0] == 'x' ? 'b' : word[0] == 'y' ? 'c' : word[0];
+}
+
+static void read_entry(char *kind, char **rest)
+{
+    struct line line = {.fortran = fortran};
+    const char *letters[TYPES_MAX];
+    int letter_count = 0;
+    char *word = strtok_r(NULL, " \t\n", rest);
+    copy(line.kind, sizeof line.kind, kind);
+    if (!word)
+        fail("a name is missing behind", kind);
+    copy(line.pattern, sizeof line.pattern, word);
+    while ((word = strtok_r(NULL, " \t\n", rest)) != NULL && strcmp(word, "|") != 0)
+        letters[letter_count++] = word;
+    if (!word)
+        fail("'|' is missing behind the types", line.pattern);
+    while ((word = strtok_r(NULL, " \t\n", rest)) != NULL) {
+        if (word[0] == '+')
+            copy(line.flags[line.flag_count++], sizeof line.flags[0], word + 1);
+        else if (strcmp(word, "->") == 0) {
+            strtok_r(NULL, " \t\n", rest);
+            line.returns = true;
+        } else
+            read_argument(&line, word);
+    }
+    for (int i = 0; i < letter_count; i++)
+        expand(&line, type_named(letters[i]));
+}
+
+static void read_spellings(char **rest)
+{
+    char *word;
+    spelling_count[fortran] = 0;
+    while ((word = strtok_r(NULL, " \t\n", rest)) != NULL) {
+        if (spelling_count[fortran] == SPELLINGS_MAX)
+            fail("too many spellings", word);
+        struct spelling *spelling = &spellings[fortran][spelling_count[fortran]++];
+        char *wide = strstr(word, "=64");
+        if (wide)
+            *wide = 0;
+        *spelling = (struct spelling){.wide = wide != NULL, .bare = word[0] == '!'};
+        copy(spelling->pattern, sizeof spelling->pattern, word + spelling->bare);
+    }
+}
+
+static void read_type(char **rest)
+{
+    struct element_type *type = &types[type_count++];
+    char *word = strtok_r(NULL, " \t\n", rest);
+    if (type_count == TYPES_MAX || !word)
+        fail("too many types, or no name", NULL);
+    copy(type->letter, sizeof type->letter, word);
+    for (int i = 0; i < 4; i++) {
+        if (!(word = strtok_r(NULL, " \t\n", rest)))
+            fail("a type needs storage of a, b, c and compute", type->letter);
+        copy(type->storage[i], sizeof type->storage[i], word);
+    }
+    if (!(word = strtok_r(NULL, " \t\n", rest)))
+        fail("a type needs a scalar", type->letter);
+    copy(type->scalar, sizeof type->scalar, word);
+}
+
+static void read_file(const char *path)
+{
+    char text[1024];
+    FILE *file = fopen(path, "r");
+    file_name = path;
+    line_number = 0;
+    if (!file)
+        fail("cannot be opened", NULL);
+    while (fgets(text, sizeof text, file)) {
+        line_number++;
+        char *comment = strchr(text, '#'), *rest = NULL;
+        if (comment)
+            *comment = 0;
+        char *word = strtok_r(text, " \t\n", &rest);
+        if (!word)
+            continue;
+        if (strcmp(word, "convention") == 0)
+            fortran = strcmp(strtok_r(NULL, " \t\n", &rest), "fortran") == 0;
+        else if (strcmp(word, "spellings") == 0)
+            read_spellings(&rest);
+        else if (strcmp(word, "type") == 0)
+            read_type(&rest);
+        else if (strcmp(word, "numbers") == 0)
+            first_number = number = atoi(strtok_r(NULL, " \t\n", &rest));
+        else
+            read_entry(word, &rest);
+    }
+    fclose(file);
+}
+
+int main(int argc, char **argv)
+{
+    int first = 1;
+    if (argc > 1 && argv[1][0] == '-') {
+        output = TO_LIST;
+        first = 2;
+    }
+    if (first >= argc) {
+        fprintf(stderr, "use: specgen FILE.spec | --list FILE.spec...\n");
+        return 1;
+    }
+    if (output == TO_C)
+        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/intercept/wrapper.h\"\n\n", argv[first]);
+    for (int i = first; i < argc; i++) {
+        type_count = spelling_count[0] = spelling_count[1] = 0;
+        read_file(argv[i]);
+    }
+    return fflush(stdout) != 0 || ferror(stdout);
+}
