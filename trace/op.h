@@ -85,6 +85,7 @@ enum tvg_op_flag {
     TVG_OP_THREE_M = 1u << 15,  /* complex product by three real ones: FLOP are still those of the product asked for */
     TVG_OP_DIMS_UNSURE = 1u << 16, /* the interface leaves a dimension ambiguous; FLOP are an inference */
     TVG_OP_FLOP_GIVEN = 1u << 17,  /* flop and bytes were set by the hook, not by tvg_op_count() */
+    TVG_OP_TIME_SHARED = 1u << 18, /* the op's time is its modelled share of a longer call's measured time */
 };
 
 enum tvg_epilogue { TVG_EPILOGUE_NONE = 0, TVG_EPILOGUE_BIAS = 1, TVG_EPILOGUE_RELU = 2, TVG_EPILOGUE_GELU = 4, TVG_EPILOGUE_SILU = 8,
