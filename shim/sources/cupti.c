@@ -292,7 +292,7 @@ static void on_complete(void *context, uint32_t stream, uint8_t *buffer, size_t 
         size_t dropped = 0;
         if (cupti.GetNumDroppedRecords && cupti.GetNumDroppedRecords(context, stream, &dropped) == CUPTI_OK && dropped) {
             dropped_records += dropped;
-            char text[64];
+            char text[96];
             snprintf(text, sizeof text, "%zu activity records dropped for want of buffers", dropped);
             tvg_note("lost", "cupti", text);
         }
