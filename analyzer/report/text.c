@@ -15,11 +15,23 @@ static int columns(const char *text)
 {
     int count = 0;
     for (; *text; text++)
-        count += (*text & 0xc0) != 0x80;
+        count += (*text & 0xc0) != 0x80 && *text != '\n';
     return count;
 }
 
-/* Prints words wrapped at WIDTH; the first line starts after `lead` (already 0-wide text to print), later ones are indented. */
+/* Columns of `text` that are colour and take no room. */
+static int escapes(const char *text)
+{
+    int count = 0;
+    while ((text = strchr(text, '\033'))) {
+        int length = (int)strcspn(text, "m") + 1;
+        count += length;
+        text += length;
+    }
+    return count;
+}
+
+/* Prints words wrapped at WIDTH; the first line starts with `lead`, later ones are indented. */
 static void wrapped(FILE *out, const char *lead, int indent, const char *format, ...) __attribute__((format(printf, 4, 5)));
 static void wrapped(FILE *out, const char *lead, int indent, const char *format, ...)
 {
@@ -29,7 +41,7 @@ static void wrapped(FILE *out, const char *lead, int indent, const char *format,
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     fputs(lead, out);
-    int used = columns(lead);
+    int used = columns(lead) - escapes(lead);
     bool first = true;
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
         int width = columns(word);
@@ -47,7 +59,7 @@ static void wrapped(FILE *out, const char *lead, int indent, const char *format,
 
 static void bar(char *out, double share)
 {
-    int length = (int)lround(fmax(0, fmin(1, share)) * 24);
+    int length = (int)lround(fmax(0, fmin(1, share)) * 18);
     memset(out, '#', (size_t)length);
     out[length] = '\0';
 }
@@ -98,9 +110,9 @@ static void scope(const struct tvg_report *report, FILE *out, struct tvg_style s
     const char *type = main_type(profile, &type_share);
     char cpu[128];
     tvg_escape(cpu, sizeof cpu, profile->cpu_model[0] ? profile->cpu_model : "CPU unknown");
-    wrapped(out, "", 0, "%s, %u of %u CPUs | %s%s | %s ops, %s FLOP | %s thread%s ran ops%s", cpu, profile->cpus_allowed, profile->cpus_online,
+    wrapped(out, "", 0, "%s, %u of %u CPUs | %s%s | %s ops, %s | %s thread%s ran ops%s", cpu, profile->cpus_allowed, profile->cpus_online,
             type_share < 0.95 ? "mostly " : "", type, tvg_show_count(name, sizeof name, report->totals.ops),
-            tvg_show_si(a, sizeof a, report->totals.flop, ""), profile->threads == 1 ? "one" : "several", profile->threads == 1 ? "" : "s",
+            tvg_show_si(a, sizeof a, report->totals.flop, "FLOP"), profile->threads == 1 ? "one" : "several", profile->threads == 1 ? "" : "s",
             profile->processes > 1 ? " in several processes" : "");
     bool metered = energy->meter_seconds > 0;
     char device[160], band[64];
@@ -141,7 +153,7 @@ static void cost_row(const struct tvg_report *report, FILE *out, const char *wha
         else
             snprintf(rate, sizeof rate, "%.3g", units);
     }
-    fprintf(out, "  %-17s %9s %14s %10s %9s %8s  %s\n", what, joules, band, each, rate, time, measured(report) ? "measured" : tvg_basis_name(report->energy->basis));
+    fprintf(out, "  %-15s %9s %14s %9s %7s %8s  %s\n", what, joules, band, each, rate, time, measured(report) ? "measured" : tvg_basis_name(report->energy->basis));
 }
 
 static void cost(const struct tvg_report *report, FILE *out, struct tvg_style style)
@@ -150,11 +162,11 @@ static void cost(const struct tvg_report *report, FILE *out, struct tvg_style st
     bool unknown = report->unit.basis == TVG_BASIS_NONE;
     char each[48], word[48];
     snprintf(word, sizeof word, "per %s", tvg_unit_word(report->unit.kind, true));
-    snprintf(each, sizeof each, "%s", unknown ? "per run" : strcmp(report->unit.kind, "output_token") == 0 ? "per out tok" : strcmp(report->unit.kind, "input_token") == 0 ? "per in tok" : word);
-    fprintf(out, "\n%sCOST%s               %9s %14s %11s %8s %8s  %s\n", style.bold, style.off, "energy", "low-high", each, "per J", "time", "basis");
+    snprintf(each, sizeof each, "%s", unknown ? "per run" : strcmp(report->unit.kind, "output_token") == 0 ? "per token" : strcmp(report->unit.kind, "input_token") == 0 ? "per token" : word);
+    fprintf(out, "\n%sCOST%s             %9s %14s %9s %7s %8s  %s\n", style.bold, style.off, "energy", "low-high", each, "per J", "time", "basis");
     cost_row(report, out, "inference", report->inference, report->inference_s, true);
     if (report->start_s > 0)
-        cost_row(report, out, "start, load, end", start, report->start_s, false);
+        cost_row(report, out, "start, end", start, report->start_s, false);
     if (report->start_s > 0)
         cost_row(report, out, "whole run", report->energy->total, report->profile->wall_seconds, false);
     if (!unknown && report->inference.value > 0) {
@@ -167,7 +179,7 @@ static void where_row(FILE *out, const char *what, double joules, double total, 
 {
     char shown[48], share[16], hashes[32];
     bar(hashes, total > 0 ? joules / total : 0);
-    fprintf(out, "  %-22s %9s %5s  %-24s %s\n", what, tvg_show_joules(shown, sizeof shown, joules), percent(share, sizeof share, total > 0 ? joules / total : 0),
+    fprintf(out, "  %-22s %9s %5s  %-18s %s\n", what, tvg_show_joules(shown, sizeof shown, joules), percent(share, sizeof share, total > 0 ? joules / total : 0),
             hashes, remark);
 }
 
@@ -244,9 +256,9 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
         const struct tvg_op_stat *stat = &profile->ops[top[t]];
         char dims[96], calls[32], rate[48];
         shape(&stat->op, dims, sizeof dims);
-        fprintf(out, "  %s%-42s %8s x %9s  %s%s\n", t == 0 ? "largest: " : "         ", dims, tvg_show_count(calls, sizeof calls, (double)stat->count),
+        fprintf(out, "  %s%-38s %8s x %9s  %s\n", t == 0 ? "largest: " : "         ", dims, tvg_show_count(calls, sizeof calls, (double)stat->count),
                 tvg_show_joules(text, sizeof text, energy->per_op[top[t]].value),
-                stat->seconds > 0 ? tvg_show_si(rate, sizeof rate, (double)stat->op.flop * (double)stat->count / stat->seconds, "FLOP/s") : "", "");
+                stat->seconds > 0 ? tvg_show_si(rate, sizeof rate, (double)stat->op.flop * (double)stat->count / stat->seconds, "FLOP/s") : "");
     }
 }
 
@@ -255,7 +267,7 @@ static void why(const struct tvg_report *report, FILE *out, struct tvg_style sty
     const struct tvg_profile *profile = report->profile;
     const struct tvg_device *device = report->device;
     double wall = profile->wall_seconds, busy = profile->op_wall_seconds;
-    char text[1024], rate[48], flow[48];
+    char text[1024], rate[48], flow[48], share_text[16];
     int used = 0;
     if (!(wall > 0) || !(busy > 0))
         return;
@@ -275,19 +287,18 @@ static void why(const struct tvg_report *report, FILE *out, struct tvg_style sty
     }
     used += snprintf(text + used, sizeof text - (size_t)used, ", at least %s", tvg_show_si(flow, sizeof flow, bytes, "B/s"));
     if (device->bandwidth.known) {
-        byte_use = bytes / device->bandwidth.value.value;
-        used += snprintf(text + used, sizeof text - (size_t)used, " (%.0f %% of the package's memory bandwidth)", 100 * byte_use);
+        double reach = device->bandwidth.value.value;
+        if (device->bandwidth_core.known && profile->cpus_allowed)
+            reach = fmin(reach, device->bandwidth_core.value.value * profile->cpus_allowed);
+        byte_use = bytes / reach;
+        used += snprintf(text + used, sizeof text - (size_t)used, " (%s of what those CPUs can draw from memory)", percent(share_text, sizeof share_text, byte_use));
     }
-    double byte_bound = byte_use / fmin(1, 4 * cores);
-    const char *verdict = flop_use == 0 || byte_use == 0 ? "" : flop_use > byte_bound ? (flop_use > 0.4 ? ": compute-bound" : ": nearer to compute-bound, well below the peak: small or unfused calls")
-                          : (byte_bound > 0.4 ? ": memory-bound" : ": nearer to memory-bound, well below the peak: small or strided calls");
+    const char *verdict = flop_use == 0 || byte_use == 0 ? "" : flop_use > byte_use ? (flop_use > 0.4 ? ": compute-bound" : ": nearer to compute-bound, well below the peak: small or unfused calls")
+                          : (byte_use > 0.4 ? ": memory-bound" : ": nearer to memory-bound, well below the peak: small or strided calls");
     snprintf(text + used, sizeof text - (size_t)used, "%s.", verdict);
-    char lead[32];
-    snprintf(lead, sizeof lead, "WHY  ");
-    fprintf(out, "%s", style.bold);
-    fputs("WHY", out);
-    fprintf(out, "%s", style.off);
-    wrapped(out, "  ", 5, "%s", text);
+    char lead[64];
+    snprintf(lead, sizeof lead, "%sWHY%s  ", style.bold, style.off);
+    wrapped(out, lead, 5, "%s", text);
 }
 
 static const char *loss_word(enum tvg_loss loss)
@@ -308,7 +319,8 @@ static const char *saving(char *out, size_t size, struct tvg_interval saved, con
         snprintf(out, size, "costs %+.0f %%", -100 * saved.value / total.value);
     else {
         char band[48];
-        snprintf(out, size, "-%.0f %% (%s)", 100 * saved.value / total.value, tvg_show_band(band, sizeof band, saved));
+        double share = 100 * saved.value / total.value;
+        snprintf(out, size, "-%.*f %% (%s)", share < 0.95, share, tvg_show_band(band, sizeof band, saved));
     }
     return out;
 }
@@ -320,7 +332,7 @@ static void saving_row(const struct tvg_report *report, FILE *out, const char *n
     if (report->unit.value > 0)
         tvg_show_joules(each, sizeof each, fmax(0, joules) / report->unit.value);
     snprintf(label, sizeof label, "%s", name);
-    fprintf(out, "%-18.18s %9s  %-21s %-21s %s\n", label, each, saving(work, sizeof work, replay->saved_work, report),
+    fprintf(out, "%-16.16s %9s  %-22s %-22s%s\n", label, each, saving(work, sizeof work, replay->saved_work, report),
             saving(rate, sizeof rate, replay->saved_rate, report), loss);
 }
 
@@ -329,9 +341,9 @@ static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_s
     unsigned listed = 0;
     char now[48];
     double each = report->unit.value > 0 ? report->inference.value / report->unit.value : 0;
-    fprintf(out, "\n%s%-18s%s %9s  %-21s %-21s %s\n", style.bold, report->set_asked ? "AS ASKED" : "WORTH DOING", style.off,
+    fprintf(out, "\n%s%-16s%s %9s  %-22s %-22s%s\n", style.bold, report->set_asked ? "AS ASKED" : "WORTH DOING", style.off,
             report->unit.basis == TVG_BASIS_NONE ? "J/run" : "J/unit", "machine released", "machine stays on,", "loss");
-    fprintf(out, "%-18s %9s  %-21s %-21s\n", "", tvg_show_joules(now, sizeof now, each), "when the work ends", "same work arrives");
+    fprintf(out, "%-16s %9s  %-22s %s\n", "", tvg_show_joules(now, sizeof now, each), "when the work ends", "same work arrives");
     for (uint32_t i = 0; i < report->rewrite_count; i++) {
         const struct tvg_report_rewrite *line = &report->rewrites[i];
         const struct tvg_interval *saved = report->waits ? &line->replay.saved_rate : &line->replay.saved_work;
@@ -355,12 +367,10 @@ static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_s
     }
     if (report->set_count > 0) {
         char seconds[32];
-        const char *names[64];
-        (void)names;
         if (report->set_unsure)
             wrapped(out, "  ", 2, "no saving shown: the interval includes 0.");
-        else if (fabs(report->set.time_saved) > 0)
-            wrapped(out, "  ", 2, "* together %s %s of %.3g s; op times of rewritten ops are predictions (+-%.0f %%), not runs.", report->set.time_saved >= 0 ? "save" : "cost",
+        else
+            wrapped(out, "  ", 2, "* %s %s of %.3g s. Times of rewritten ops are predicted (+-%.0f %%), not run.", report->set.time_saved >= 0 ? "saves" : "costs",
                     tvg_show_seconds(seconds, sizeof seconds, fabs(report->set.time_saved)), report->profile->wall_seconds,
                     100 * report->set.outcome.time_uncertainty);
     }
@@ -444,8 +454,9 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
     if (energy->note[0])
         ADD(" | %s", energy->note);
 #undef ADD
-    fprintf(out, "\n%sHOW SURE%s", style.bold, style.off);
-    wrapped(out, "  ", 2, "%s", text);
+    char lead[64];
+    snprintf(lead, sizeof lead, "\n%sHOW SURE%s  ", style.bold, style.off);
+    wrapped(out, lead, 2, "%s", text);
 }
 
 void tvg_report_text(const struct tvg_report *report, FILE *out)
