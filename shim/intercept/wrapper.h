@@ -17,7 +17,8 @@ struct tvg_catch {
     uint32_t bare;       /* a name that a program may use for something else: only stood in for where the real object has bare_witness too */
     const char *bare_witness;
 };
-extern const struct tvg_catch __start_tvg_catches[], __stop_tvg_catches[];
+extern const struct tvg_catch __start_tvg_catches[] __attribute__((visibility("hidden")));
+extern const struct tvg_catch __stop_tvg_catches[] __attribute__((visibility("hidden")));
 
 #define TVG_CATCH_SECTION __attribute__((section("tvg_catches"), used, aligned(8)))
 
@@ -41,8 +42,7 @@ extern const struct tvg_catch __start_tvg_catches[], __stop_tvg_catches[];
 
 /* A body: takes its entry out of the scratch register before anything else. Instrumentation at a function's head would overwrite it. */
 #define TVG_BODY                                                                                                   \
-    __attribute__((used, noinline, no_instrument_function, no_sanitize("address", "thread", "undefined"), \
-                   no_profile_instrument_function, optimize("no-stack-protector"))) static
+    __attribute__((used, noinline, no_instrument_function, no_profile_instrument_function, no_sanitize("address", "thread", "undefined"))) static
 #define TVG_TAKE_ENTRY(entry)                                           \
     register const struct tvg_entry *entry##_register __asm__(TVG_SCRATCH); \
     __asm__ volatile("" : "=r"(entry##_register));                      \
