@@ -7,6 +7,9 @@
 #define TVG_LIKELY(x) __builtin_expect(!!(x), 1)
 #define TVG_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* Inlined into every wrapper, however many there are. */
+#define TVG_HOT static inline __attribute__((always_inline))
+
 /* Two frames nearer than this are taken to be on one stack. */
 #define TVG_STACK_SPAN ((uintptr_t)8 << 20)
 
@@ -45,7 +48,7 @@ void tvg_call_end_slow(struct tvg_call *call, const struct tvg_slot *slot, uint6
 void tvg_ring_full(struct tvg_thread *thread);
 uint64_t tvg_clock_monotonic(void);
 
-static inline uint64_t tvg_now(void)
+TVG_HOT uint64_t tvg_now(void)
 {
 #if defined(__x86_64__)
     if (TVG_LIKELY(tvg_clock_is_tsc)) return __builtin_ia32_rdtsc();
@@ -61,7 +64,7 @@ static inline uint64_t tvg_now(void)
 
 /* The stack grows down: a stored frame at or a little above this one may be a caller of ours, so the call is nested. A stored frame below
  * ours, or far away, is no caller: it was left by longjmp or belongs to another stack; the slow path tells which. 0 - frame is far away. */
-static inline bool tvg_call_begin(struct tvg_call *call, void *frame)
+TVG_HOT bool tvg_call_begin(struct tvg_call *call, void *frame)
 {
     struct tvg_guard *guard = &tvg_guard;
     uintptr_t outer = guard->frame;
@@ -81,7 +84,7 @@ static inline bool tvg_call_begin(struct tvg_call *call, void *frame)
     return true;
 }
 
-static inline void tvg_call_release(struct tvg_call *call)
+TVG_HOT void tvg_call_release(struct tvg_call *call)
 {
     if (call->thread) {
         tvg_guard.frame = 0;
@@ -90,20 +93,20 @@ static inline void tvg_call_release(struct tvg_call *call)
     }
 }
 
-static inline uint64_t tvg_key_hash(const struct tvg_key *key)
+TVG_HOT uint64_t tvg_key_hash(const struct tvg_key *key)
 {
     return key->word[0] * 0x9e3779b97f4a7c15u + key->word[1] * 0xc2b2ae3d27d4eb4fu + key->word[2] * 0x165667b19e3779f9u +
            key->word[3] * 0xd6e8feb86659fd93u + key->word[4] * 0xa0761d6478bd642fu + key->word[5] * 0xe7037ed1a0b428dbu;
 }
 
-static inline bool tvg_key_equal(const struct tvg_key *x, const struct tvg_key *y)
+TVG_HOT bool tvg_key_equal(const struct tvg_key *x, const struct tvg_key *y)
 {
-    uint64_t differ = 0;
-    for (int i = 0; i < TVG_KEY_WORDS; i++) differ |= x->word[i] ^ y->word[i];
-    return differ == 0;
+    /* Written out, so that a key which was just made stays in registers. */
+    return ((x->word[0] ^ y->word[0]) | (x->word[1] ^ y->word[1]) | (x->word[2] ^ y->word[2]) | (x->word[3] ^ y->word[3]) |
+            (x->word[4] ^ y->word[4]) | (x->word[5] ^ y->word[5])) == 0;
 }
 
-static inline struct tvg_slot *tvg_slot_find(struct tvg_call *call, const struct tvg_entry *entry, const struct tvg_key *key)
+TVG_HOT struct tvg_slot *tvg_slot_find(struct tvg_call *call, const struct tvg_entry *entry, const struct tvg_key *key)
 {
     uint64_t hash = tvg_key_hash(key);
     struct tvg_slot *slot = call->thread->cache[hash >> (64 - TVG_CACHE_BITS)];
@@ -111,7 +114,7 @@ static inline struct tvg_slot *tvg_slot_find(struct tvg_call *call, const struct
     return tvg_slot_find_slow(call, entry, key, hash);
 }
 
-static inline void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, const void *a, const void *b, const void *c)
+TVG_HOT void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, const void *a, const void *b, const void *c)
 {
     uint64_t end = tvg_now();
     struct tvg_thread *thread = call->thread;
