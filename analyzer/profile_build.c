@@ -528,6 +528,7 @@ void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, con
         build->damage.no_end |= damage->no_end;
         build->damage.ops_recovered += damage->ops_recovered;
         build->damage.ops_lost += damage->ops_lost;
+        build->damage.records_missing += damage->records_missing;
     }
     free(process->index);
     free(process->lane);

@@ -4,6 +4,7 @@
  * that count starts a pass (the anchor), if the ops between its visits repeat. Then stream: every visit of the anchor's address starts a step.
  * Steps are compared by their ops without lengths, runs of like ops taken as one, so that batch size and sequence length don't matter.
  * When the anchor stays away for long, a new one is learned. No anchor, no steps. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,7 +180,8 @@ static void know_length(struct tvg_steps *steps, uint32_t symbols)
         steps->lengths[steps->length_count++] = symbols;
 }
 
-static void close_step(struct tvg_steps *steps, struct lane *lane)
+/* `cut`: no op of the thread follows, so the step may be part of one. */
+static void close_step(struct tvg_steps *steps, struct lane *lane, bool cut)
 {
     if (!lane->in_step)
         return;
@@ -189,6 +191,8 @@ static void close_step(struct tvg_steps *steps, struct lane *lane)
     struct step_class *class = find_class(table, key_of(tally));
     if (!class && lane->kept.ops && (class = find_class(table, key_of(&lane->kept))))
         tally = &lane->kept; /* a whole known step, then ops that belong to none */
+    if (!class && cut && table->count)
+        return;
     if (!class && table->count < CLASSES) {
         class = &table->class[table->count++];
         *class = (struct step_class){.signature = key_of(tally), .rows_min = UINT64_MAX, .ticks_min = UINT64_MAX, .symbols = tally->symbols,
@@ -236,7 +240,7 @@ static inline void step_op(struct tvg_steps *steps, struct lane *lane, const str
 {
     bool anchor = (steps->anchor_is_a ? a : b) == steps->anchor && facts->product;
     if (anchor && !lane->after_anchor) {
-        close_step(steps, lane);
+        close_step(steps, lane, false);
         lane->in_step = true;
         lane->start = start;
         lane->anchor_op = op;
@@ -274,7 +278,7 @@ static inline void step_op(struct tvg_steps *steps, struct lane *lane, const str
     if (symbol == facts->family)
         now->last_product = op;
     /* attention in an encoder: scores of side x side where the side divides the rows of the pass, then a product of that depth */
-    if (now->scores && facts->depth == now->scores_side && !facts->square) {
+    if (now->scores && facts->depth == now->scores_side) {
         if (!now->attention)
             now->sequences = (double)now->rows / (double)now->scores_side;
         now->attention = true;
@@ -353,6 +357,39 @@ static double repeating(const struct tvg_steps *steps, const struct learn_op *op
     return whole >= 2 && largest > 1 && total ? (double)in_repeated / (double)total : 0;
 }
 
+/* Takes the addresses that came `least` to `most` times for weights: the first of them is the anchor. An op has weights when most of its
+ * calls are on such addresses: activations have such a count by chance. Returns where the anchor came first. */
+static uint32_t choose(struct tvg_steps *steps, struct address *table, int role, uint32_t least, uint32_t most, const struct learn_op *ops,
+                       uint32_t count, const struct tvg_op_facts *facts)
+{
+    uint32_t first = UINT32_MAX;
+    struct { uint32_t family, calls, matched; } seen[FAMILIES] = {{0}};
+    memset(steps->family, 0, sizeof steps->family);
+    steps->anchor_is_a = role == 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t key = role ? ops[i].b : ops[i].a;
+        if (!facts[ops[i].op].product || !key)
+            continue;
+        uint32_t visits = address_slot(table, key)->count, family = facts[ops[i].op].family, at = family % FAMILIES, tries = 0;
+        bool matched = visits >= least && visits <= most;
+        while (seen[at].family && seen[at].family != family && ++tries < 16)
+            at = (at + 1) % FAMILIES;
+        if (tries < 16) {
+            seen[at].family = family;
+            seen[at].calls++;
+            seen[at].matched += matched;
+        }
+        if (matched && first == UINT32_MAX) {
+            first = i;
+            steps->anchor = key;
+        }
+    }
+    for (uint32_t i = 0; i < FAMILIES; i++)
+        if (2 * seen[i].matched > seen[i].calls)
+            add_family(steps, seen[i].family);
+    return first;
+}
+
 /* Sets anchor and families from the ops of one thread. False: nothing repeats. */
 static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t count, const struct tvg_op_facts *facts)
 {
@@ -390,46 +427,35 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
                 agreed[role][table[role][i].count] += table[role][i].flop;
 
     for (int attempt = 0; attempt < TRIES && !found; attempt++) {
-        /* the number of passes that most FLOP agree on; the window may cut the last pass, so count and count - 1 belong together */
-        int best_role = -1;
-        uint32_t best = 0;
-        double best_flop = 0.3 * flop;
-        for (int role = 1; role >= 0; role--)
-            for (uint32_t c = 2; c < MAX_COUNT; c++) {
-                double sum = agreed[role][c] + (c > 2 ? agreed[role][c - 1] : 0);
-                if (agreed[role][c] > 0 && sum > best_flop * (best ? 1.000001 : 1)) {
-                    best_flop = sum;
-                    best = c;
-                    best_role = role;
+        int role = -1;
+        uint32_t peak = 0;
+        for (int r = 1; r >= 0; r--)
+            for (uint32_t c = 2; c < MAX_COUNT; c++)
+                if (agreed[r][c] > (peak ? agreed[role][peak] * 1.000001 : 0.15 * flop)) {
+                    peak = c;
+                    role = r;
                 }
-            }
-        if (!best)
+        if (!peak)
             break;
-        memset(steps->family, 0, sizeof steps->family);
-        uint32_t first = UINT32_MAX;
-        for (uint32_t i = 0; i < TABLE; i++) {
-            const struct address *slot = &table[best_role][i];
-            if (slot->key && (slot->count == best || (slot->count == best - 1 && best > 2)) && slot->first < first) {
-                first = slot->first;
-                steps->anchor = slot->key;
+        /* The window may cut the last pass, so that one more or one less belongs to it; or that is chance. Which repeats best? */
+        const uint32_t choice[3][2] = {{peak, peak + 1}, {peak - 1 < 2 ? peak : peak - 1, peak}, {peak, peak}};
+        double best = 0;
+        uint32_t best_first = 0, best_choice = 0;
+        for (uint32_t i = 0; i < 3; i++) {
+            uint32_t first = choose(steps, table[role], role, choice[i][0], choice[i][1], ops, count, facts);
+            double share = floor(20 * repeating(steps, ops, count, facts));
+            if (share > best || (share == best && best > 0 && first < best_first)) {
+                best = share;
+                best_first = first;
+                best_choice = i;
             }
         }
-        for (uint32_t i = 0; i < count; i++) {
-            uint64_t key = best_role ? ops[i].b : ops[i].a;
-            if (!facts[ops[i].op].product || !key)
-                continue;
-            uint32_t visits = address_slot(table[best_role], key)->count;
-            if (visits == best || (visits == best - 1 && best > 2))
-                add_family(steps, facts[ops[i].op].family);
-        }
-        steps->anchor_is_a = best_role == 0;
-        if (repeating(steps, ops, count, facts) >= 0.5) {
+        if (best >= 10) {
+            choose(steps, table[role], role, choice[best_choice][0], choice[best_choice][1], ops, count, facts);
+            steps->typical_ops = count / peak + 1;
             found = true;
-            steps->typical_ops = count / best + 1;
         } else {
-            agreed[best_role][best] = 0;
-            if (best > 2)
-                agreed[best_role][best - 1] = 0;
+            agreed[role][peak] = 0;
         }
     }
 out:
@@ -557,7 +583,7 @@ bool tvg_steps_add(struct tvg_steps *steps, uint32_t number, const struct tvg_ba
                 return true;
         tvg_steps_end_lane(steps, number);
         for (uint32_t i = 0; i < steps->lane_count; i++)
-            close_step(steps, &steps->lane[i]);
+            close_step(steps, &steps->lane[i], true);
         steps->learned = false;
         steps->skip = steps->next_skip = 0;
     }
@@ -569,7 +595,7 @@ void tvg_steps_end_lane(struct tvg_steps *steps, uint32_t number)
     if (number >= steps->lane_count)
         return;
     struct lane *lane = &steps->lane[number];
-    close_step(steps, lane);
+    close_step(steps, lane, true);
     lane->previous_signature = 0;
     lane->after_anchor = false;
     lane->since_anchor = 0;
@@ -580,7 +606,7 @@ bool tvg_steps_end(struct tvg_steps *steps, const struct tvg_op_facts *facts)
     if (!steps->learned)
         learn_now(steps, facts);
     for (uint32_t i = 0; i < steps->lane_count; i++)
-        close_step(steps, &steps->lane[i]);
+        close_step(steps, &steps->lane[i], true);
     return !steps->failed_memory;
 }
 
