@@ -1,4 +1,4 @@
-/* Counters per op by PAPI (dlopen): instructions, cycles and last-level misses of the calling thread, or software events where there is no PMU.
+/* Counters per op by PAPI (dlopen): instructions, cycles and last-level misses of the calling thread; software events where it has no PMU.
  * Opt-in: TVG_SOURCES=papi. Whether an event works is told by adding, starting and reading it; queries say yes on machines without a PMU.
  * PAPI allocates and takes locks when it starts and at a thread's first op; a read is about 1 us. */
 #include <dlfcn.h>
@@ -45,10 +45,10 @@ static struct {
     char *(*strerror)(int code);
     void (*shutdown)(void);
 } papi;
-static bool ours; /* we initialised the library in this process */
+static bool ours;    /* we initialised the library in this process */
+static bool by_papi; /* the events are PAPI's; else the kernel's software events */
 
 static const char *const hardware[] = {"PAPI_TOT_INS", "PAPI_TOT_CYC", "PAPI_L3_TCM", NULL};
-static const char *const software[] = {"perf::TASK-CLOCK", "perf::PAGE-FAULTS", "perf::CONTEXT-SWITCHES", NULL};
 static const char *events[EVENTS_MAX];
 static int event_count;
 
@@ -60,7 +60,8 @@ static uint32_t rows_used; /* one past the highest op id seen */
 
 static struct counted_thread {
     int taken;
-    int set;
+    int set;                  /* PAPI's */
+    struct tvg_perf_set perf; /* else these */
     bool broken, open; /* open: on_begin has read */
     long long begin[EVENTS_MAX];
 } threads[THREADS_MAX];
@@ -117,12 +118,21 @@ static void close_set(int set)
     papi.destroy_eventset(&set);
 }
 
+static bool read_events(struct counted_thread *thread, long long *values)
+{
+    return by_papi ? papi.read(thread->set, values) == PAPI_OK : tvg_perf_read(&thread->perf, values);
+}
+
 static void thread_ends(void *thread)
 {
     struct counted_thread *ended = thread;
     if (!ended || ended == &nobody || owner != getpid()) return;
-    if (!ended->broken) close_set(ended->set);
-    papi.unregister_thread();
+    if (!by_papi) {
+        tvg_perf_close(&ended->perf);
+    } else {
+        if (!ended->broken) close_set(ended->set);
+        papi.unregister_thread();
+    }
     mine = NULL;
     __atomic_store_n(&ended->taken, 0, __ATOMIC_RELEASE);
 }
@@ -140,15 +150,18 @@ static struct counted_thread *attach(void)
     if (thread == &nobody) tvg_note("source-limited", "papi", "more threads than its table holds: later ones are not counted");
     else {
         const char *wanted[EVENTS_MAX + 1] = {NULL}, *working[EVENTS_MAX];
-        int count, code;
-        memcpy(wanted, events, sizeof events);
+        int count = 0, code;
         thread->open = false;
-        thread->set = open_set(wanted, working, &count, &code);
-        thread->broken = thread->set == PAPI_NULL || count != event_count;
-        if (thread->broken) {
-            if (thread->set != PAPI_NULL) close_set(thread->set);
-            tvg_note("source-limited", "papi", "the events could not be started in every thread");
+        thread->set = PAPI_NULL;
+        if (by_papi) {
+            memcpy(wanted, events, (size_t)event_count * sizeof events[0]);
+            thread->set = open_set(wanted, working, &count, &code);
+            thread->broken = thread->set == PAPI_NULL || count != event_count;
+            if (thread->broken && thread->set != PAPI_NULL) close_set(thread->set);
+        } else {
+            thread->broken = !tvg_perf_open(&thread->perf, working, &code) || thread->perf.count != event_count;
         }
+        if (thread->broken) tvg_note("source-limited", "papi", "the events could not be started in every thread");
         if (key_made) pthread_setspecific(key, thread);
     }
     mine = thread;
@@ -160,7 +173,7 @@ static void papi_begin(const struct tvg_slot *slot)
     struct counted_thread *thread = mine ? mine : attach();
     (void)slot;
     if (thread->broken) return;
-    thread->open = papi.read(thread->set, thread->begin) == PAPI_OK;
+    thread->open = read_events(thread, thread->begin);
 }
 
 static void papi_end(const struct tvg_slot *slot)
@@ -169,7 +182,7 @@ static void papi_end(const struct tvg_slot *slot)
     struct counted_thread *thread = mine;
     if (!thread || thread->broken || !thread->open) return;
     thread->open = false;
-    if (papi.read(thread->set, end) != PAPI_OK) {
+    if (!read_events(thread, end)) {
         thread->broken = true; /* a host that closes descriptors it doesn't know closes the events' too */
         tvg_note("source-limited", "papi", "an event set stopped answering");
         return;
@@ -234,8 +247,9 @@ static bool refuse(const char *why)
 }
 
 static void *library;
+static bool loaded;
 
-static bool load(void)
+static bool load(char *why, size_t capacity)
 {
     static const char *const name[] = {"libpapi.so.7.2", "libpapi.so.7.1", "libpapi.so.7.0", "libpapi.so.7", "libpapi.so.6.0", "libpapi.so.6", "libpapi.so.5.7", "libpapi.so.5", "libpapi.so", NULL};
     static const struct {
@@ -250,16 +264,19 @@ static bool load(void)
     for (int i = 0; name[i] && !library; i++) library = dlopen(name[i], RTLD_NOW | RTLD_LOCAL);
     if (!library) {
         dlerror();
-        return refuse("libpapi.so is not installed (Debian: libpapi7.0)");
+        snprintf(why, capacity, "libpapi.so is not installed (Debian: libpapi7.0)");
+        return false;
     }
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
         void *found = dlsym(library, functions[i].name);
         if (!found) {
             dlerror();
-            return refuse("libpapi lacks a function that is needed (older than 5.7?)");
+            snprintf(why, capacity, "libpapi lacks %s", functions[i].name);
+            return false;
         }
         memcpy(functions[i].slot, &found, sizeof found);
     }
+    loaded = true;
     return true;
 }
 
@@ -283,37 +300,64 @@ static bool initialise(void)
         int version = PAPI_VERSION_NUMBER(known[i][0], known[i][1]);
         if (papi.library_init(version) == version) return true;
     }
-    return refuse("PAPI_library_init refuses every version known");
+    return false;
+}
+
+/* Starts PAPI and finds out which hardware events count. False with the reason in `why`. */
+static bool start_papi(char *why, size_t capacity)
+{
+    int code = PAPI_OK;
+    if (!loaded && !load(why, capacity)) return false;
+    if (papi.is_initialized() != PAPI_NOT_INITED && !ours) {
+        snprintf(why, capacity, "the program uses PAPI itself");
+        return false;
+    }
+    if (!ours && !initialise()) {
+        snprintf(why, capacity, "PAPI_library_init refuses every version known");
+        return false;
+    }
+    ours = true;
+    if ((code = papi.thread_init(thread_id)) == PAPI_OK) {
+        int set = open_set(hardware, events, &event_count, &code);
+        if (set != PAPI_NULL) {
+            close_set(set);
+            return true;
+        }
+    }
+    snprintf(why, capacity, "PAPI has no hardware counters here (%.80s)", papi.strerror(code));
+    papi.shutdown();
+    ours = false;
+    return false;
 }
 
 static bool papi_start_source(void)
 {
-    char why[200];
+    char why[160], text[320];
     if (ours && owner != getpid()) {
         /* a forked child: the events count the parent's threads, close this copy of them */
         papi.shutdown();
         ours = false;
+    }
+    if (owner != getpid()) {
+        for (int i = 0; i < THREADS_MAX && !by_papi; i++) tvg_perf_close(&threads[i].perf);
         memset(threads, 0, sizeof threads);
         mine = NULL;
     }
-    if (!papi.shutdown && !load()) return false;
-    if (papi.is_initialized() != PAPI_NOT_INITED && !ours) return refuse("the program uses PAPI itself");
-    if (!ours && !initialise()) return false;
-    ours = true;
     owner = getpid();
-    if (papi.thread_init(thread_id) != PAPI_OK) return refuse("PAPI_thread_init failed");
-    int code = PAPI_OK, set = open_set(hardware, events, &event_count, &code);
-    if (set == PAPI_NULL) {
-        int hardware_code = code;
-        set = open_set(software, events, &event_count, &code);
-        if (set == PAPI_NULL) {
-            snprintf(why, sizeof why, "no event can be counted: hardware: %.60s; software: %.60s (perf_event_paranoid, seccomp?)", papi.strerror(hardware_code), papi.strerror(code));
-            return refuse(why);
+    by_papi = start_papi(why, sizeof why);
+    if (!by_papi) {
+        struct tvg_perf_set set;
+        int cause = 0;
+        if (!tvg_perf_open(&set, events, &cause)) {
+            snprintf(text, sizeof text, "%s; software events: %s", why,
+                     cause == EACCES || cause == EPERM ? "not permitted: sysctl kernel.perf_event_paranoid=2 or less, and no seccomp filter on perf_event_open" : "not available");
+            return refuse(text);
         }
-        snprintf(why, sizeof why, "no hardware counters (%.60s): software events instead", papi.strerror(hardware_code));
-        tvg_note("source-limited", "papi", why);
+        event_count = set.count;
+        tvg_perf_close(&set);
+        snprintf(text, sizeof text, "%s: software events instead", why);
+        tvg_note("source-limited", "papi", text);
     }
-    close_set(set);
     if (!rows) {
         void *memory = mmap(NULL, (OPS_MAX + 1) * sizeof *rows, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) return refuse("no memory for its table");

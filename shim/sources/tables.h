@@ -17,6 +17,18 @@ extern const struct tvg_source tvg_source_rapl, tvg_source_papi, tvg_source_stac
 ssize_t tvg_sysfs_read(const char *path, char *out, size_t capacity);
 /* The number in such a file. False with errno set when it can't be read or holds none. */
 bool tvg_sysfs_number(const char *path, uint64_t *value);
+/* Software events of the calling thread, read together. */
+enum { TVG_PERF_EVENTS = 3 };
+struct tvg_perf_set {
+    int descriptor[TVG_PERF_EVENTS];
+    int count;
+};
+/* Opens and starts them; names[0 .. set->count - 1] are what they are called. False with errno's number in *cause. */
+bool tvg_perf_open(struct tvg_perf_set *set, const char **names, int *cause);
+/* The counts since they were opened. False when a descriptor is no longer ours. */
+bool tvg_perf_read(const struct tvg_perf_set *set, long long *values);
+void tvg_perf_close(struct tvg_perf_set *set);
+
 /* CLOCK_MONOTONIC in ns. */
 uint64_t tvg_mono_ns(void);
 
