@@ -142,8 +142,11 @@ static void look_into(struct tvg_program *program, const char *path, int depth)
     bool script = false;
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (depth == 0) snprintf(program->binary, sizeof program->binary, "%s", path);
-    if (stat(path, &status) == 0 && geteuid() != 0 && getuid() != 0 && (status.st_mode & (S_ISUID | S_ISGID) || getxattr(path, "security.capability", NULL, 0) > 0))
-        program->secure = depth == 0 ? true : program->secure;
+    /* what makes the loader ignore preloads: the program would run as another user or group, or with more rights, than the caller */
+    if (depth == 0 && stat(path, &status) == 0)
+        program->secure = (status.st_mode & S_ISUID && status.st_uid != getuid()) ||
+                          ((status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && status.st_gid != getgid()) ||
+                          (getuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0);
     if (descriptor < 0) return;
     if (fstat(descriptor, &status) == 0 && status.st_size > 0) {
         size_t length = (size_t)status.st_size;
