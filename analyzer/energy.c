@@ -37,6 +37,14 @@ static struct tvg_interval times(const struct tvg_coefficient *coefficient, doub
     return coefficient->known ? tvg_interval_scale(coefficient->value, amount) : (struct tvg_interval){0, 0, 0};
 }
 
+/* Threads that a call keeps busy: those the library may use where the call is large enough, `unknown` when the recorder could not tell. */
+static double threads_of(const struct tvg_op_stat *stat, double unknown)
+{
+    if ((double)stat->op.flop < threaded_flop)
+        return 1;
+    return stat->op.threads ? stat->op.threads : unknown;
+}
+
 /* Bytes per second that `cores` can move to and from main memory (0 cores: the whole device); 0 when not known. */
 static double bandwidth_of(const struct tvg_device *device, double cores)
 {
@@ -62,6 +70,12 @@ struct tvg_interval tvg_energy_of_stat(const struct tvg_op_stat *stat, const str
     if (stat->seconds > 0 && reach > 0 && bytes > reach * stat->seconds)
         bytes = reach * stat->seconds;
     struct tvg_interval energy = tvg_interval_add(times(flop, (double)stat->op.flop * (double)stat->count), times(&device->byte_memory, bytes));
+    if (device->core_active.known && !stat->op.on_gpu) { /* calls too small to reach the peak: a busy core has its least power whatever it does */
+        double least = device->core_active.value.low * stat->seconds * threads_of(stat, 1);
+        energy.low = fmax(energy.low, least);
+        energy.value = fmax(energy.value, least);
+        energy.high = fmax(energy.high, least);
+    }
     return tvg_interval_scale(energy, stat->energy_scale > 0 ? stat->energy_scale : 1);
 }
 
@@ -128,19 +142,20 @@ static struct tvg_interval packages_charged(const struct tvg_profile *profile, c
 }
 
 /* CPU seconds outside recorded ops. An op's duration is wall time of the thread that called it; what its worker threads used is between
- * nothing (high end) and all they were allowed (low end). */
+ * nothing (high end) and all they were allowed (low end). Where the library's thread count is unknown, a large call is taken to keep as many CPUs
+ * busy as the run did on average. */
 static struct tvg_interval cpu_outside(const struct tvg_profile *profile)
 {
     double one = 0, likely = 0, all = 0;
     double cpus = profile->cpus_allowed ? profile->cpus_allowed : 1;
+    double mean_busy = profile->wall_seconds > 0 ? fmax(1, fmin(cpus, profile->cpu_seconds / profile->wall_seconds)) : 1;
     for (uint32_t i = 0; i < profile->op_count; i++) {
         const struct tvg_op_stat *stat = &profile->ops[i];
         if (stat->op.on_gpu)
             continue; /* the host waits or works on: its CPU seconds are outside */
-        double threads = fmin(stat->op.threads ? stat->op.threads : 1, cpus);
         one += stat->seconds;
-        all += stat->seconds * threads;
-        likely += stat->seconds * ((double)stat->op.flop >= threaded_flop ? threads : 1);
+        all += stat->seconds * fmin(cpus, stat->op.threads ? stat->op.threads : cpus);
+        likely += stat->seconds * fmin(cpus, threads_of(stat, mean_busy));
     }
     double cpu = profile->cpu_seconds;
     return (struct tvg_interval){fmax(0, cpu - likely), fmax(0, cpu - all), fmax(0, cpu - one)};

@@ -5,7 +5,7 @@
 #include "../report/report.h"
 #include "command.h"
 
-enum { DEVICE = 256, GPU, TOKENS, UNITS, REWRITE, ASSUME, CHARGE, AGAINST };
+enum { DEVICE = 256, GPU, TOKENS, UNITS, REWRITE, ASSUME, CHARGE, AGAINST, FULL };
 
 static const struct tvg_option options[] = {
     {DEVICE, "device", "NAME|FILE", "price with this device file (tvg coeffs list), not the one that fits the CPU"},
@@ -16,6 +16,7 @@ static const struct tvg_option options[] = {
     {ASSUME, "assume", "NAME=VALUE", "a number that the trace can't know, for rewrites that need it; may be repeated"},
     {CHARGE, "charge", "WHO", "who pays the package floor: exclusive, share or none"},
     {AGAINST, "against", "TRACE", "a second run of the same command: how well a replay of the first predicts it"},
+    {FULL, "full", NULL, "reasons and instructions in full, not one line each"},
     {0, NULL, NULL, NULL},
 };
 
@@ -49,7 +50,7 @@ struct request {
     uint32_t rewrite_count;
     struct tvg_assumption assumptions[64];
     uint32_t assumption_count;
-    bool json, color;
+    bool json, color, full;
 };
 
 static int bad_rewrite(const char *name)
@@ -155,6 +156,7 @@ static int take(struct request *request, int id, const char *value)
     case UNITS: request->units_given = true; return take_units(request, value);
     case REWRITE: return take_rewrite(request, value);
     case ASSUME: return take_assumption(request, value);
+    case FULL: request->full = true; return TVG_EXIT_OK;
     case CHARGE: return take_charge(request, value);
     default: request->against = value; return TVG_EXIT_OK;
     }
@@ -209,7 +211,7 @@ static bool report_one(const char *path, struct request *request, struct tvg_err
     struct tvg_profile *profile = NULL, *second = NULL;
     struct tvg_device *device = NULL, *gpu = NULL;
     struct tvg_energy *energy = NULL, *second_energy = NULL;
-    struct tvg_report report = {.path = path, .color = request->color};
+    struct tvg_report report = {.path = path, .color = request->color, .full = request->full};
     bool done = load(&profile, path, request, error) && choose_devices(&device, &gpu, profile, request, error) &&
                 tvg_energy_price(&energy, profile, device, gpu, request->charge, error);
     if (done) {

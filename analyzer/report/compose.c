@@ -110,7 +110,8 @@ static bool compose(const struct tvg_report *report, struct tvg_replay *replay, 
     return tvg_replay_run(replay, list, count, report->profile, report->energy, &context, error);
 }
 
-/* The findings that save on their own, largest first, each kept only when it adds to the set before it. */
+/* The findings that save on their own, each kept only when it adds to the set before it and takes nothing from it under the other reading
+ * (same work, same rate). Ranked by what they save at least: of two rewrites of the same ops the surer one goes in. */
 static void best_set(struct tvg_report *report)
 {
     struct tvg_report_rewrite *candidates[64], *chosen[64];
@@ -121,22 +122,24 @@ static void best_set(struct tvg_report *report)
             shown(headline(report, &line->replay)))
             candidates[candidate_count++] = line;
     }
-    for (uint32_t i = 1; i < candidate_count; i++) /* insertion sort by saving */
-        for (uint32_t j = i; j > 0 && headline(report, &candidates[j]->replay).value > headline(report, &candidates[j - 1]->replay).value; j--) {
+    for (uint32_t i = 1; i < candidate_count; i++) /* insertion sort */
+        for (uint32_t j = i; j > 0 && headline(report, &candidates[j]->replay).low > headline(report, &candidates[j - 1]->replay).low; j--) {
             struct tvg_report_rewrite *swap = candidates[j];
             candidates[j] = candidates[j - 1];
             candidates[j - 1] = swap;
         }
-    struct tvg_interval best = {0, 0, 0};
+    struct tvg_interval best = {0, 0, 0}, best_other = {0, 0, 0};
     for (uint32_t i = 0; i < candidate_count; i++) {
         struct tvg_replay trial;
         chosen[count] = candidates[i];
         struct tvg_error ignored;
         if (!compose(report, &trial, chosen, count + 1, &ignored))
             continue;
-        struct tvg_interval saved = headline(report, &trial);
-        if (trial.outcome.applied && saved.value > best.value * 1.001 && saved.low >= best.low * 0.999) {
+        struct tvg_interval saved = headline(report, &trial), other = report->waits ? trial.saved_work : trial.saved_rate;
+        if (trial.outcome.applied && saved.value > best.value * 1.001 && saved.low > best.low * 1.001 &&
+            (count == 0 || other.low >= best_other.low - 1e-9 * fabs(best_other.low))) {
             best = saved;
+            best_other = other;
             report->set = trial;
             candidates[i]->in_set = true;
             report->set_order[count++] = (uint32_t)(candidates[i] - report->rewrites);

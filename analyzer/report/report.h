@@ -59,7 +59,7 @@ struct tvg_report {
     struct tvg_interval saved;     /* the headline: same rate or same work */
     struct tvg_report_against against;
     const struct tvg_rewrite_context *context;
-    bool color;
+    bool color, full;              /* full: reasons in full */
 };
 
 /* Rewrites named on the command line. */

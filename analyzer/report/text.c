@@ -43,9 +43,12 @@ static void wrapped(FILE *out, const char *lead, int indent, const char *format,
     fputs(lead, out);
     int used = columns(lead) - escapes(lead);
     bool first = true;
-    for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
-        int width = columns(word);
-        if (!first && used + 1 + width > WIDTH) {
+    for (char *word = strtok(text, " "), *next; word; word = next) {
+        int width = columns(word), with_unit = width;
+        next = strtok(NULL, " ");
+        if (next && word[0] && word[strlen(word) - 1] >= '0' && word[strlen(word) - 1] <= '9' && columns(next) <= 8)
+            with_unit += 1 + columns(next); /* a number stays with its unit */
+        if (!first && used + 1 + with_unit > WIDTH) {
             fprintf(out, "\n%*s", indent, "");
             used = indent;
             first = true;
@@ -55,6 +58,23 @@ static void wrapped(FILE *out, const char *lead, int indent, const char *format,
         first = false;
     }
     fputc('\n', out);
+}
+
+/* One line, cut with "..." at WIDTH unless `full`. */
+static void line_of(FILE *out, const char *lead, bool full, const char *text)
+{
+    int room = WIDTH - columns(lead);
+    if (full || columns(text) <= room) {
+        wrapped(out, lead, 6, "%s", text);
+        return;
+    }
+    int bytes = 0, used = 0, space = 0;
+    for (; text[bytes] && used <= room - 4; bytes++) {
+        used += (text[bytes] & 0xc0) != 0x80;
+        if (text[bytes] == ' ')
+            space = bytes;
+    }
+    fprintf(out, "%s%.*s ...\n", lead, space ? space : bytes, text);
 }
 
 static void bar(char *out, double share)
@@ -110,20 +130,19 @@ static void scope(const struct tvg_report *report, FILE *out, struct tvg_style s
     const char *type = main_type(profile, &type_share);
     char cpu[128];
     tvg_escape(cpu, sizeof cpu, profile->cpu_model[0] ? profile->cpu_model : "CPU unknown");
-    wrapped(out, "", 0, "%s, %u of %u CPUs | %s%s | %s ops, %s | %s thread%s ran ops%s", cpu, profile->cpus_allowed, profile->cpus_online,
+    wrapped(out, "", 0, "%s, %u of %u CPUs | %s%s | %s ops, %s | %s thread%s called them%s", cpu, profile->cpus_allowed, profile->cpus_online,
             type_share < 0.95 ? "mostly " : "", type, tvg_show_count(name, sizeof name, report->totals.ops),
             tvg_show_si(a, sizeof a, report->totals.flop, "FLOP"), profile->threads == 1 ? "one" : "several", profile->threads == 1 ? "" : "s",
             profile->processes > 1 ? " in several processes" : "");
     bool metered = energy->meter_seconds > 0;
-    char device[160], band[64];
-    tvg_escape(device, sizeof device, report->device->title ? report->device->title : report->device->name);
+    char band[64];
+    const char *outside = strstr(energy->boundary, "dram") ? "" : "DRAM, ";
     if (metered)
-        wrapped(out, "", 0, "Scope: CPU %s by its own meter (+-5 %% absolute). Not in it: %sboard, fans, power supply, cooling, other machines.",
-                energy->boundary, strstr(energy->boundary, "dram") ? "" : "DRAM, ");
+        wrapped(out, "", 0, "Scope: CPU %s by its own meter (+-5 %% absolute). Not in it: %sboard, fans, power supply, cooling.", energy->boundary, outside);
     else
-        wrapped(out, "", 0, "Scope: CPU %s, NO METER: %s from device file %s (%s)%s, %s. Not in it: %sboard, fans, power supply, cooling.",
-                energy->boundary, tvg_basis_name(energy->basis), report->device->name, device, report->device->guessed ? ", a guess: no file fits this CPU" : "",
-                tvg_show_band(band, sizeof band, energy->total), strstr(energy->boundary, "dram") ? "" : "DRAM devices, ");
+        wrapped(out, "", 0, "Scope: CPU %s, NO METER: %s by device file %s%s: %s. Not in it: %sboard, fans, power supply, cooling.", energy->boundary,
+                tvg_basis_name(energy->basis), report->device->name, report->device->guessed ? " (a guess: no file fits this CPU)" : "",
+                tvg_show_band(band, sizeof band, energy->total), outside);
     char count[64], how[160];
     if (report->unit.basis == TVG_BASIS_NONE)
         wrapped(out, "", 0, "Units: none known (the run is 1 pass): --tokens N or --units KIND=N gives cost per unit.");
@@ -170,8 +189,11 @@ static void cost(const struct tvg_report *report, FILE *out, struct tvg_style st
     if (report->start_s > 0)
         cost_row(report, out, "whole run", report->energy->total, report->profile->wall_seconds, false);
     if (!unknown && report->inference.value > 0) {
-        struct tvg_interval kwh = tvg_interval_scale(report->inference, 1e6 / report->unit.value / 3.6e6);
-        fprintf(out, "  per 1 M %s: %.3g kWh (%.3g-%.3g), inference only\n", tvg_unit_word(report->unit.kind, false), kwh.value, kwh.low, kwh.high);
+        struct tvg_interval million = tvg_interval_scale(report->inference, 1e6 / report->unit.value / 3600);
+        bool kilo = million.high >= 1000;
+        double factor = kilo ? 1e-3 : 1;
+        fprintf(out, "  per 1 M %s: %.3g %s (%.3g-%.3g), inference only\n", tvg_unit_word(report->unit.kind, false), million.value * factor, kilo ? "kWh" : "Wh",
+                million.low * factor, million.high * factor);
     }
 }
 
@@ -256,7 +278,7 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
         const struct tvg_op_stat *stat = &profile->ops[top[t]];
         char dims[96], calls[32], rate[48];
         shape(&stat->op, dims, sizeof dims);
-        fprintf(out, "  %s%-38s %8s x %9s  %s\n", t == 0 ? "largest: " : "         ", dims, tvg_show_count(calls, sizeof calls, (double)stat->count),
+        fprintf(out, "  %s%-33s %8s x %9s  %s\n", t == 0 ? "largest: " : "         ", dims, tvg_show_count(calls, sizeof calls, (double)stat->count),
                 tvg_show_joules(text, sizeof text, energy->per_op[top[t]].value),
                 stat->seconds > 0 ? tvg_show_si(rate, sizeof rate, (double)stat->op.flop * (double)stat->count / stat->seconds, "FLOP/s") : "");
     }
@@ -273,7 +295,9 @@ static void why(const struct tvg_report *report, FILE *out, struct tvg_style sty
         return;
     double inside = fmin(1, busy / wall);
     used += snprintf(text + used, sizeof text - (size_t)used, "Recorded ops ran %.0f %% of the time; %.0f %% is host code between them%s. ", 100 * inside, 100 * (1 - inside),
-                     inside < 0.5 ? ", and no faster op touches that" : "");
+                     inside < 0.5 ? ", which no faster op touches" : "");
+    if (profile->cpus_allowed)
+        used += snprintf(text + used, sizeof text - (size_t)used, "The run kept %.2g of %u CPUs busy. ", profile->cpu_seconds / wall, profile->cpus_allowed);
     double flops = report->totals.flop / busy, bytes = report->totals.bytes / busy;
     double share;
     enum tvg_type type = tvg_type_by_name(main_type(profile, &share));
@@ -343,7 +367,7 @@ static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_s
     double each = report->unit.value > 0 ? report->inference.value / report->unit.value : 0;
     fprintf(out, "\n%s%-16s%s %9s  %-22s %-22s%s\n", style.bold, report->set_asked ? "AS ASKED" : "WORTH DOING", style.off,
             report->unit.basis == TVG_BASIS_NONE ? "J/run" : "J/unit", "machine released", "machine stays on,", "loss");
-    fprintf(out, "%-16s %9s  %-22s %s\n", "", tvg_show_joules(now, sizeof now, each), "when the work ends", "same work arrives");
+    fprintf(out, "%-16s %9s  %-22s %s\n", "  % of whole run", tvg_show_joules(now, sizeof now, each), "when the work ends", "same work arrives");
     for (uint32_t i = 0; i < report->rewrite_count; i++) {
         const struct tvg_report_rewrite *line = &report->rewrites[i];
         const struct tvg_interval *saved = report->waits ? &line->replay.saved_rate : &line->replay.saved_work;
@@ -354,7 +378,9 @@ static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_s
         char name[64], reason[320];
         snprintf(name, sizeof name, "%s%s", line->in_set ? "* " : "  ", line->rewrite->name);
         saving_row(report, out, name, &line->replay, loss_word(line->rewrite->loss));
-        wrapped(out, "    ", 4, "%s", tvg_escape(reason, sizeof reason, line->replay.outcome.reason));
+        line_of(out, "    ", report->full, tvg_escape(reason, sizeof reason, line->replay.outcome.reason));
+        if (report->full && line->rewrite->what_to_do)
+            wrapped(out, "    do: ", 8, "%s", line->rewrite->what_to_do);
         listed++;
     }
     if (listed == 0)
@@ -366,14 +392,25 @@ static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_s
         fprintf(out, "%s", style.off);
     }
     if (report->set_count > 0) {
-        char seconds[32];
+        char seconds[32], of[32];
         if (report->set_unsure)
             wrapped(out, "  ", 2, "no saving shown: the interval includes 0.");
         else
-            wrapped(out, "  ", 2, "* %s %s of %.3g s. Times of rewritten ops are predicted (+-%.0f %%), not run.", report->set.time_saved >= 0 ? "saves" : "costs",
-                    tvg_show_seconds(seconds, sizeof seconds, fabs(report->set.time_saved)), report->profile->wall_seconds,
-                    100 * report->set.outcome.time_uncertainty);
+            wrapped(out, "  ", 2, "* %s %s of %s. Times of rewritten ops are predicted (+-%.0f %%), not run.", report->set.time_saved >= 0 ? "saves" : "costs",
+                    tvg_show_seconds(seconds, sizeof seconds, fabs(report->set.time_saved)),
+                    tvg_show_seconds(of, sizeof of, report->profile->wall_seconds), 100 * report->set.outcome.time_uncertainty);
     }
+}
+
+/* An assumption that only lacks the user's number. */
+static bool wants_number(const struct tvg_report *report, const struct tvg_report_rewrite *line)
+{
+    if (line->rewrite->nature != TVG_ASSUMPTION || line->replay.outcome.applied || !line->rewrite->assumption || line->argument)
+        return false;
+    for (uint32_t i = 0; i < report->context->assumption_count; i++)
+        if (strcmp(report->context->assumptions[i].name, line->rewrite->assumption) == 0)
+            return false;
+    return true;
 }
 
 static void assumptions(const struct tvg_report *report, FILE *out, struct tvg_style style)
@@ -381,18 +418,26 @@ static void assumptions(const struct tvg_report *report, FILE *out, struct tvg_s
     bool titled = false;
     for (uint32_t i = 0; i < report->rewrite_count; i++) {
         const struct tvg_report_rewrite *line = &report->rewrites[i];
-        if (!line->replay.outcome.applied || line->rewrite->nature == TVG_FINDING || line->rewrite->diagnostic_only || (report->set_asked && line->asked))
+        bool wanted = wants_number(report, line);
+        if ((!line->replay.outcome.applied && !wanted) || line->rewrite->nature == TVG_FINDING || line->rewrite->diagnostic_only || (report->set_asked && line->asked))
             continue;
         if (!titled)
-            fprintf(out, "%sASSUMPTIONS%s, not findings (yours to state; not in the figures above)\n", style.bold, style.off);
+            fprintf(out, "%sASSUMPTIONS%s, not findings: yours to state, not in the figures above\n", style.bold, style.off);
         titled = true;
-        char name[64], reason[320];
+        char name[64], reason[320], text[400];
+        tvg_escape(reason, sizeof reason, line->replay.outcome.reason);
+        if (wanted) {
+            snprintf(name, sizeof name, "  %s: ", line->rewrite->name);
+            line_of(out, name, report->full, reason);
+            continue;
+        }
         snprintf(name, sizeof name, "  %s", line->rewrite->name);
         saving_row(report, out, name, &line->replay, loss_word(line->rewrite->loss));
         if (isfinite(line->replay.energy_zero_at))
-            wrapped(out, "    ", 4, "%s; the saving is 0 at %.3g", tvg_escape(reason, sizeof reason, line->replay.outcome.reason), line->replay.energy_zero_at);
+            snprintf(text, sizeof text, "nothing saved at %s=%.3g; %s", line->rewrite->assumption, line->replay.energy_zero_at, reason);
         else
-            wrapped(out, "    ", 4, "%s", tvg_escape(reason, sizeof reason, line->replay.outcome.reason));
+            snprintf(text, sizeof text, "%s", reason);
+        line_of(out, "    ", report->full, text);
     }
 }
 
@@ -402,20 +447,22 @@ static void not_for_you(const struct tvg_report *report, FILE *out, struct tvg_s
     for (uint32_t i = 0; i < report->rewrite_count; i++) {
         const struct tvg_report_rewrite *line = &report->rewrites[i];
         const struct tvg_interval *saved = report->waits ? &line->replay.saved_rate : &line->replay.saved_work;
-        bool applied = line->replay.outcome.applied;
-        bool nothing = applied && !line->rewrite->diagnostic_only && line->rewrite->nature == TVG_FINDING && saved->low <= 0 && !(report->set_asked && line->asked);
-        if (applied && !nothing && !line->rewrite->diagnostic_only)
+        bool applied = line->replay.outcome.applied, diagnostic = line->rewrite->diagnostic_only;
+        bool nothing = applied && !diagnostic && line->rewrite->nature == TVG_FINDING && saved->low <= 0 && !(report->set_asked && line->asked);
+        bool elsewhere = report->set_asked && !line->asked && applied && !nothing;
+        if ((applied && !nothing && !diagnostic) || elsewhere || wants_number(report, line))
             continue;
         if (!titled)
-            fprintf(out, "%sNOT FOR YOU%s, and notes that claim no saving\n", style.bold, style.off);
+            fprintf(out, "%sNOT FOR YOU%s, and notes that claim no saving%s\n", style.bold, style.off, report->full ? "" : " (--full: the reasons in full)");
         titled = true;
-        char lead[48], reason[320];
+        char lead[64], reason[320], text[400];
         snprintf(lead, sizeof lead, "  %s: ", line->rewrite->name);
         tvg_escape(reason, sizeof reason, line->replay.outcome.reason);
         if (nothing)
-            wrapped(out, lead, 4, "%s: %s", saved->high < 0 ? "costs more than it saves" : "no saving shown, the interval includes 0", reason);
+            snprintf(text, sizeof text, "%s; %s", saved->high < 0 ? "costs more than it saves" : "no saving shown, the interval includes 0", reason);
         else
-            wrapped(out, lead, 4, "%s%s", applied ? "" : "refused, ", reason);
+            snprintf(text, sizeof text, "%s%s", applied || diagnostic ? "" : "refused, ", reason);
+        line_of(out, lead, report->full, text);
     }
 }
 
@@ -433,8 +480,7 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
         ADD("no meter: the total may be %s, a factor of %.1f | ", tvg_show_band(a, sizeof a, energy->total), energy->total.low > 0 ? energy->total.high / energy->total.low : INFINITY);
     if (report->set_count > 0)
         ADD("the saving's sign %s over the whole band | ", report->saved.low > 0 ? "holds" : "does NOT hold");
-    if (report->device->guessed)
-        ADD("device file %s is a guess: --device NAME | ", report->device->name);
+    ADD("priced as %s%s | ", report->device->title ? report->device->title : report->device->name, report->device->guessed ? ", a guess: --device NAME" : "");
     if (energy->cross_check.value > 0)
         ADD("ops by instruction counts %s, by FLOP and bytes %s | ", tvg_show_joules(a, sizeof a, energy->cross_check.value), tvg_show_joules(b, sizeof b, energy->ops.value));
     ADD("recorded ops cover %.0f %% of the time | ops lost %llu", 100 * report->totals.time_coverage, (unsigned long long)damage->ops_lost);

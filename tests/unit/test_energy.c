@@ -14,12 +14,12 @@ static struct tvg_coefficient known(double value, double low, double high, enum 
     return (struct tvg_coefficient){.known = true, .value = {value, low, high}, .basis = basis, .boundary = "package"};
 }
 
-/* 64 cores, 100 W floor, 2 W a core, 10 pJ/FLOP f32, 50 pJ/byte, 4 TFLOP/s, 200 GB/s. */
+/* 64 cores, 100 W floor, 2 W a core (0.05 at least), 10 pJ/FLOP f32, 50 pJ/byte, 4 TFLOP/s, 200 GB/s. */
 static struct tvg_device device_of(enum tvg_basis basis)
 {
     struct tvg_device device = {.name = (char *)"test", .title = (char *)"test", .kind = (char *)"cpu", .cores = 64};
     device.floor = known(100, 80, 130, basis);
-    device.core_active = known(2, 1, 4, basis);
+    device.core_active = known(2, 0.05, 4, basis);
     device.flop[TVG_TYPE_F32] = known(10e-12, 5e-12, 20e-12, basis);
     device.flop[TVG_TYPE_F64] = known(20e-12, 10e-12, 40e-12, basis);
     device.byte_memory = known(50e-12, 25e-12, 100e-12, basis);
@@ -231,6 +231,19 @@ static void test_memory_energy_is_bounded_by_what_memory_delivers(void **state)
     close_to(tvg_energy_of_stat(&stat, &device).value, 0.5 * (flop * 10e-12 + 3.0 * 4 * 4096 * 1e6 * 50e-12));
 }
 
+static void test_an_op_costs_at_least_its_busy_core(void **state)
+{
+    (void)state;
+    struct tvg_device device = device_of(TVG_BASIS_MODELLED);
+    struct tvg_op_stat tiny = gemm(4, 4, 4, 1000, 2.0); /* all overhead: 1.3e-6 J of FLOP in 2 s */
+    close_to(tvg_energy_of_stat(&tiny, &device).value, 0.05 * 2);
+    tiny.seconds = 0;
+    close_to(tvg_energy_of_stat(&tiny, &device).value, 1000 * (128 * 10e-12 + 3 * 64 * 50e-12));
+    struct tvg_op_stat large = gemm(256, 256, 256, 1, 1.0);
+    large.op.threads = 4;
+    close_to(tvg_energy_of_stat(&large, &device).value, 0.05 * 4);
+}
+
 static void test_roofline(void **state)
 {
     (void)state;
@@ -289,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_a_meter_that_covers_part_of_the_run_is_not_measured),
         cmocka_unit_test(test_a_floor_not_charged_leaves_a_metered_total),
         cmocka_unit_test(test_memory_energy_is_bounded_by_what_memory_delivers),
+        cmocka_unit_test(test_an_op_costs_at_least_its_busy_core),
         cmocka_unit_test(test_roofline),
         cmocka_unit_test(test_types_without_a_row_take_the_unit_that_executes_them),
         cmocka_unit_test(test_empty_profile),
