@@ -118,8 +118,11 @@ static enum why merge_group(struct tvg_profile *profile, struct tvg_group *group
     struct tvg_op_stat *added = &profile->ops[profile->op_count - 1];
     added->a_distinct = template.a_distinct;
     added->b_distinct = template.b_distinct;
-    if (!shared_weight) /* one weight where there were several */
-        *(same_a ? &added->b_distinct : &added->a_distinct) /= calls ? calls : 1;
+    if (!shared_weight) { /* one weight where there were several: the first member's share of the calls, by how often it is in the group */
+        uint64_t *weights = same_a ? &added->b_distinct : &added->a_distinct;
+        double share = (double)(uses[0] * group->count) / (double)template.count;
+        *weights = (uint64_t)fmax(1, ceil((double)*weights * share / (double)uses[0] - 1e-9));
+    }
     if (seconds_before > 0 || floor > 0) {
         double each = fmin(floor, template.seconds / (double)template.count) + seconds_before * roofline_after / roofline_before;
         tvg_scale_time(added, each / (added->seconds / (double)added->count));
@@ -136,6 +139,10 @@ static enum why merge_group(struct tvg_profile *profile, struct tvg_group *group
             stat->count_by_phase[phase] = (uint64_t)((double)stat->count_by_phase[phase] * left);
         }
         stat->count -= removed;
+        if (!shared_weight) { /* the calls that stay have weights of their own */
+            uint64_t *weights = same_a ? &stat->b_distinct : &stat->a_distinct;
+            *weights = (uint64_t)ceil((double)*weights * left - 1e-9);
+        }
     }
     if (shared_weight) { /* the inputs lie in different places: one copy of each brings them together */
         double elements = same_a ? (double)joined.k * (double)joined.n : (double)joined.m * (double)joined.k;
