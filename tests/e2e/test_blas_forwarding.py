@@ -1,0 +1,91 @@
+"""Every name of the spec tables: exported, forwarded unchanged, recorded once; nothing else exported."""
+import blas_names
+import blas_stand_in
+import pytest
+import tvg_testlib
+
+OWN_EXPORTS = {"dlsym", "dlvsym", "dlclose", "tvg_tokens", "tvg_units", "tvg_pause", "tvg_resume", "tvg_warmup_done"}
+
+
+@pytest.fixture(scope="module")
+def names():
+    return blas_names.all_names()
+
+
+@pytest.fixture(scope="module")
+def stand_in(names, tmp_path_factory):
+    return blas_stand_in.build(tmp_path_factory.mktemp("stand_in"), names, "standin")
+
+
+def test_exports_are_the_names_of_the_tables_and_our_own(names):
+    listing = tvg_testlib.run(["nm", "-D", "--defined-only", tvg_testlib.SHIM], check=True).stdout
+    exported = {line.split()[-1] for line in listing.splitlines()}
+    wanted = {name for name, *_ in names}
+    assert wanted - exported == set(), "spelt by a library, not stood in for"
+    assert exported - wanted == OWN_EXPORTS
+
+
+def test_bodies_take_their_entry_before_anything_can_change_it():
+    """A wrapper finds its entry in the scratch register: the compiler must read it before it writes it or calls anything."""
+    text = tvg_testlib.run(["objdump", "-d", "--no-show-raw-insn", tvg_testlib.SHIM], check=True).stdout
+    bodies = 0
+    for part in text.split("\n\n"):
+        title, _, code = part.partition("\n")
+        if "<body_" not in title or ".cold>" in title:
+            continue
+        bodies += 1
+        for line in code.splitlines():
+            instruction = line.split("\t", 1)[-1]
+            if "%r11" in instruction:
+                assert "%r11," in instruction and not instruction.rstrip().endswith("%r11"), f"{title}: {instruction}"
+                break
+            assert not instruction.startswith(("call", "jmp")), f"{title}: {instruction} before the entry was taken"
+        else:
+            pytest.fail(f"{title}: the entry is never taken")
+    assert bodies > 500
+
+
+def test_every_name_forwards_all_arguments_and_is_recorded_once(names, stand_in, under_shim):
+    host, _ = stand_in
+    run = under_shim([host])
+    assert run.stdout == f"0 wrong, {len(names)} calls\n"
+    recorded = [op["function"] for op in tvg_testlib.dump(run.trace)]
+    assert recorded == [name for name, *_ in names]
+
+
+def test_dlsym_hands_out_wrappers(names, stand_in, under_shim):
+    host, provider = stand_in
+    some = [name for name, *_ in names[::5]]
+    run = under_shim([host, provider, 5])
+    assert run.stdout == f"0 wrong, {len(some)} calls\n"
+    ops = tvg_testlib.dump(run.trace)
+    assert [op["function"] for op in ops] == some
+    assert {op["net"] for op in ops} == {"dlsym"}
+    assert {op["library"] for op in ops} == {provider.name}
+
+
+def test_a_bare_name_that_is_not_blas_is_left_alone(under_shim, tmp_path):
+    """A program's own `dgemm`, with arguments of any kind by value: no pointer is read through, no register is lost."""
+    library, program = tmp_path / "libown.so", tmp_path / "own"
+    (tmp_path / "library.c").write_text("""
+        #include <stdio.h>
+        double dgemm(int m, float f0, double f1, float f2, double f3, double f4, double f5, double f6, double f7, int n, int k, long a, long b, long c)
+        { return m + f0 + f1 + f2 + f3 + f4 + f5 + f6 + f7 + n + k + a + b + c; }
+        int SGEMV(const char *format, ...) { return format[0]; }
+        double through(void) { return dgemm(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14); }""")
+    (tmp_path / "program.c").write_text("""
+        #include <stdio.h>
+        #include <dlfcn.h>
+        double through(void); double dgemm(int, float, double, float, double, double, double, double, double, int, int, long, long, long);
+        int SGEMV(const char *, ...);
+        int main(int argc, char **argv)
+        {
+            void *handle = dlopen(argv[1], RTLD_NOW);
+            double (*f)() = (double (*)())dlsym(handle, "dgemm");
+            printf("%g %g %d %d\\n", through(), dgemm(2, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14), SGEMV("A%f", 1.5), f != NULL);
+        }""")
+    tvg_testlib.run(["gcc", "-O1", "-w", "-shared", "-fPIC", "-o", library, tmp_path / "library.c"], check=True)
+    tvg_testlib.run(["gcc", "-O1", "-w", "-o", program, tmp_path / "program.c", library, f"-Wl,-rpath,{tmp_path}", "-ldl"], check=True)
+    run = under_shim([program, library])
+    assert run.stdout == "105 106 65 1\n"
+    assert [op for trace in run.traces for op in tvg_testlib.dump(trace)] == []
