@@ -70,8 +70,10 @@ struct tvg_interval tvg_energy_of_stat(const struct tvg_op_stat *stat, const str
     if (stat->seconds > 0 && reach > 0 && bytes > reach * stat->seconds)
         bytes = reach * stat->seconds;
     struct tvg_interval energy = tvg_interval_add(times(flop, (double)stat->op.flop * (double)stat->count), times(&device->byte_memory, bytes));
-    if (device->core_active.known && !stat->op.on_gpu) { /* calls too small to reach the peak: a busy core has its least power whatever it does */
-        double least = device->core_active.value.low * stat->seconds * threads_of(stat, 1);
+    if (device->core_active.known && !stat->op.on_gpu) {
+        /* Calls too small to come near the peak: a busy core draws its least power whatever it does. By the fastest call, since the others may have
+         * waited for a core. */
+        double least = device->core_active.value.low * stat->seconds_min * (double)stat->count * threads_of(stat, 1);
         energy.low = fmax(energy.low, least);
         energy.value = fmax(energy.value, least);
         energy.high = fmax(energy.high, least);
