@@ -9,10 +9,10 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [ -t 1 ] || say() { printf '\n%s\n' "$*"; }
 
 say "1. Without the shim: python examples/infer_minilm.py"
-"$build/venv/bin/python" "$here/infer_minilm.py" --repeat 3 --out "$folder/without.npy"
+"$build/venv/bin/python" "$here/infer_minilm.py" --repeat 2 --out "$folder/without.npy"
 
 say "2. The same command with LD_PRELOAD=$build/libtvgshim.so"
-LD_PRELOAD=$build/libtvgshim.so TVG_OUT="$folder/minilm.tvg" "$build/venv/bin/python" "$here/infer_minilm.py" --repeat 3 --out "$folder/with.npy" |
+LD_PRELOAD=$build/libtvgshim.so TVG_OUT="$folder/minilm.tvg" "$build/venv/bin/python" "$here/infer_minilm.py" --repeat 2 --out "$folder/with.npy" |
   grep -v '^written\|^nearest\|^ '
 
 say "3. Did the shim change anything?"
