@@ -11,12 +11,14 @@ enum { INDEX_SIZE = 1 << 14, BOUND_MAX = 1024, BOUND_FIRST_NUMBER = 0x8000 };
 /* --- names ---------------------------------------------------------------------------------------------------------------------------- */
 /* Open addressing by hash; 0 is free. Filled once; threads that fill it at the same time write the same. */
 static uint16_t index_of[INDEX_SIZE];
+static bool first_letter[256]; /* most of what a process looks up begins with none of these */
 static _Atomic bool index_ready;
 
 static void fill_index(void)
 {
     unsigned count = (unsigned)(__stop_tvg_catches - __start_tvg_catches);
     for (unsigned i = 0; i < count; i++) {
+        first_letter[(unsigned char)__start_tvg_catches[i].entry.name[0]] = true;
         uint32_t at = __start_tvg_catches[i].gnu_hash * 0x9e3779b1u >> 18;
         while (index_of[at] != 0 && index_of[at] != i + 1)
             at = (at + 1) % INDEX_SIZE;
@@ -27,11 +29,10 @@ static void fill_index(void)
 
 const struct tvg_catch *tvg_catch_by_name(const char *name)
 {
-    /* All names begin with one of these; most of what a process looks up does not. */
-    if (!name || !strchr("bcdghsz" "BCDGHSZ", name[0]) || strlen(name) > 64)
-        return NULL;
     if (!atomic_load_explicit(&index_ready, memory_order_acquire))
         fill_index();
+    if (!name || !first_letter[(unsigned char)name[0]] || strlen(name) > 64)
+        return NULL;
     uint32_t hash = tvg_gnu_hash(name);
     for (uint32_t at = hash * 0x9e3779b1u >> 18; index_of[at] != 0; at = (at + 1) % INDEX_SIZE) {
         const struct tvg_catch *catch = &__start_tvg_catches[index_of[at] - 1];

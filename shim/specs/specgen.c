@@ -366,6 +366,28 @@ static void print_spelling(const struct line *line, const struct spelling *spell
     number++;
 }
 
+/* hook NAME BODY: the call is no product whose arguments make the op; a body written by hand (shim/hooks) stands for it. */
+static void read_hook(char **rest)
+{
+    const char *name = strtok_r(NULL, " \t\n", rest), *body = name ? strtok_r(NULL, " \t\n", rest) : NULL;
+    if (!body || strtok_r(NULL, " \t\n", rest))
+        fail("hook NAME BODY", name);
+    for (int i = 0; i < seen_count; i++)
+        if (strcmp(seen[i], name) == 0)
+            fail("spelled twice", name);
+    if (seen_count == SEEN_MAX || number >= first_number + NUMBERS_PER_FILE)
+        fail("too many names", name);
+    seen[seen_count++] = strdup(name);
+    if (output == TO_LIST)
+        printf("%s\t%s\t64\thook\n", name, body);
+    else
+        printf("extern const char tvg_stub_%d[] __attribute__((visibility(\"hidden\")));\nvoid %s(void);\n"
+               "static const struct tvg_catch tvg_catch_%d TVG_CATCH_SECTION = {{\"%s\", NULL, NULL, %d, TVG_NET_SYMBOL},\n"
+               "    %s, (void *)tvg_stub_%d, 0x%08xu, 0, NULL};\nTVG_STUB(\"%s\", \"tvg_stub_%d\", \"tvg_catch_%d\", \"%s\");\n",
+               number, body, number, name, number, body, number, gnu_hash(name), name, number, number, body);
+    number++;
+}
+
 static void expand(const struct line *line, const struct element_type *type)
 {
     char name[NAME_MAX_LENGTH];
@@ -507,6 +529,8 @@ static void read_file(const char *path)
             read_spellings(&rest);
         else if (strcmp(word, "type") == 0)
             read_type(&rest);
+        else if (strcmp(word, "hook") == 0)
+            read_hook(&rest);
         else if (strcmp(word, "numbers") == 0)
             first_number = number = atoi(strtok_r(NULL, " \t\n", &rest));
         else
