@@ -50,10 +50,18 @@ static unsigned bits_of(const struct tvg_key *key)
 }
 
 /* CBLAS enumerations and Fortran letters as one upper-case letter; 0 when the value means nothing. MKL: 151 packed, 161 and 162 which matrix. */
-static char letter(enum tvg_blas_role role, bool fortran, unsigned value)
+static char letter(enum tvg_blas_role role, const struct tvg_blas *blas, unsigned value)
 {
-    if (fortran)
+    if (blas->fortran)
         return (char)(value & 0xdf);
+    if (blas->cublas)
+        switch (role) {
+        case TVG_ROLE_TRANSA: case TVG_ROLE_TRANSB: case TVG_ROLE_TRANS: return value < 4 ? "NTCR"[value] : 0;
+        case TVG_ROLE_UPLO: return value < 2 ? "LU"[value] : 0;
+        case TVG_ROLE_SIDE: return value < 2 ? "LR"[value] : 0;
+        case TVG_ROLE_DIAG: return value < 2 ? "NU"[value] : 0;
+        default: return (char)value;
+        }
     switch (role) {
     case TVG_ROLE_ORDER: return value == 101 ? 'R' : value == 102 ? 'C' : 0;
     case TVG_ROLE_TRANSA: case TVG_ROLE_TRANSB: case TVG_ROLE_TRANS:
@@ -70,16 +78,20 @@ static char letter(enum tvg_blas_role role, bool fortran, unsigned value)
 struct arguments {
     char character[TVG_ROLE_COUNT];
     int64_t size[TVG_ROLE_COUNT];
-    bool row_major, is_complex;
+    bool row_major, is_complex, has_types;
 };
 
 static struct arguments unpack_chars(const struct tvg_blas *blas, const struct tvg_key *key)
 {
     struct arguments arg = {.is_complex = tvg_type_info(blas->type_c)->is_complex};
     for (unsigned i = 0; blas->chars[i] != TVG_ROLE_END; i++)
-        arg.character[blas->chars[i]] = letter(blas->chars[i], blas->fortran, key->word[0] >> (16 + 8 * i) & 0xff);
-    if (blas->fortran)
+        arg.character[blas->chars[i]] = letter(blas->chars[i], blas, key->word[0] >> (16 + 8 * i) & 0xff);
+    if (blas->fortran || blas->cublas)
         arg.character[TVG_ROLE_ORDER] = 'C';
+    for (unsigned i = 0; blas->chars[i] != TVG_ROLE_END; i++)
+        arg.has_types |= blas->chars[i] == TVG_ROLE_TYPEA;
+    if (blas->cublas && arg.has_types)
+        arg.is_complex = tvg_type_info(tvg_cuda_type((uint8_t)arg.character[TVG_ROLE_TYPEA]))->is_complex;
     /* pack size queries have no order */
     arg.row_major = arg.character[TVG_ROLE_ORDER] == 'R';
     return arg;
@@ -171,6 +183,14 @@ static void describe_call(const struct tvg_entry *entry, const struct tvg_key *k
     if (arg->row_major && op->type_a == TVG_TYPE_I8 && op->type_b == TVG_TYPE_U8)
         op->type_a = TVG_TYPE_U8, op->type_b = TVG_TYPE_I8;
     op->flags = blas->flags;
+    if (blas->cublas) {
+        op->on_gpu = 1;
+        if (arg->has_types) {
+            op->type_a = op->type_b = tvg_cuda_type((uint8_t)arg->character[TVG_ROLE_TYPEA]);
+            op->type_c = tvg_cuda_type((uint8_t)arg->character[TVG_ROLE_TYPEC]);
+            op->type_compute = tvg_cublas_compute((uint8_t)arg->character[TVG_ROLE_COMPUTE], op->type_a);
+        }
+    }
     if (op->library && (strstr(op->library, "ilp64") || strstr(op->library, "blas64")))
         op->flags |= TVG_OP_ILP64;
     if (bits_of(key) & TVG_BIT_LONG_INT)
@@ -249,6 +269,10 @@ void tvg_blas_describe(const struct tvg_entry *entry, const struct tvg_key *key,
     for (unsigned i = 0; blas->dims[i] != TVG_ROLE_END; i++)
         if (!blas->wide_int && s[blas->dims[i]] < 0 && blas->dims[i] != TVG_ROLE_INCX && blas->dims[i] != TVG_ROLE_INCY)
             op->flags |= TVG_OP_DIMS_UNSURE; /* illegal in 32 bits; in 64 bits it may be the lower half of a size beyond 2^31 */
+    if (s[TVG_ROLE_BATCH]) {
+        op->batch = not_negative(s[TVG_ROLE_BATCH]);
+        op->flags |= blas->kind == TVG_KIND_GEMM ? TVG_OP_BATCH_POINTERS : TVG_OP_BATCH_STRIDED;
+    }
     if (blas->kind == TVG_KIND_GBMV) {
         op->k = not_negative(s[TVG_ROLE_KL]) + not_negative(s[TVG_ROLE_KU]) + 1;
         op->dim_count = 2;
@@ -457,4 +481,35 @@ void tvg_blas_describe_groups(const struct tvg_entry *entry, const struct tvg_ke
         count_no_product(op);
     else
         tvg_op_count(op);
+}
+
+/* --- cuBLAS enumerations ---------------------------------------------------------------------------------------------------------------- */
+uint8_t tvg_cuda_type(unsigned type)
+{
+    static const uint8_t table[] = {
+        [0] = TVG_TYPE_F32, [1] = TVG_TYPE_F64, [2] = TVG_TYPE_F16, [3] = TVG_TYPE_I8, [4] = TVG_TYPE_C64, [5] = TVG_TYPE_C128,
+        [8] = TVG_TYPE_U8, [10] = TVG_TYPE_I32, [14] = TVG_TYPE_BF16, [16] = TVG_TYPE_I4, [18] = TVG_TYPE_U4, [20] = TVG_TYPE_I16,
+        [24] = TVG_TYPE_I64, [28] = TVG_TYPE_F8_E4M3, [29] = TVG_TYPE_F8_E5M2, [33] = TVG_TYPE_F4_E2M1};
+    return type < sizeof table ? table[type] : TVG_TYPE_NONE;
+}
+
+/* The type that multipliers work in. cuBLAS accumulates half types in f32 by default; what is priced is the unit that multiplies. Old code
+ * passes a cudaDataType where newer code passes a cublasComputeType. */
+uint8_t tvg_cublas_compute(unsigned compute, uint8_t storage)
+{
+    switch (compute) {
+    case 64: case 65: return TVG_TYPE_F16;
+    case 68: case 69: /* f32 accumulation: half and fp8 operands go through their own units */
+        return storage == TVG_TYPE_F64 || storage == TVG_TYPE_C64 ? TVG_TYPE_F32 : storage;
+    case 74: return TVG_TYPE_F16;  /* 32F_FAST_16F */
+    case 75: return TVG_TYPE_BF16; /* 32F_FAST_16BF */
+    case 77: return TVG_TYPE_TF32; /* 32F_FAST_TF32 */
+    case 70: case 71: return TVG_TYPE_F64;
+    case 72: case 73: return TVG_TYPE_I8;
+    case 0: return storage == TVG_TYPE_C64 ? TVG_TYPE_F32 : storage;
+    case 1: return TVG_TYPE_F64;
+    case 2: return TVG_TYPE_F16;
+    case 10: return TVG_TYPE_I8;
+    default: return storage;
+    }
 }

@@ -14,6 +14,7 @@ enum tvg_blas_role {
     TVG_ROLE_END = 0,
     /* characters: enumerations in CBLAS, letters in Fortran */
     TVG_ROLE_ORDER, TVG_ROLE_TRANSA, TVG_ROLE_TRANSB, TVG_ROLE_TRANS, TVG_ROLE_UPLO, TVG_ROLE_SIDE, TVG_ROLE_DIAG, TVG_ROLE_IDENT, TVG_ROLE_OFFSET,
+    TVG_ROLE_TYPEA, TVG_ROLE_TYPEC, TVG_ROLE_COMPUTE, /* cudaDataType of A and of C, cublasComputeType */
     /* dimensions */
     TVG_ROLE_M, TVG_ROLE_N, TVG_ROLE_K, TVG_ROLE_KL, TVG_ROLE_KU, TVG_ROLE_LDA, TVG_ROLE_LDB, TVG_ROLE_LDC, TVG_ROLE_INCX, TVG_ROLE_INCY,
     TVG_ROLE_BATCH, TVG_ROLE_COUNT
@@ -34,10 +35,15 @@ struct tvg_blas {
     uint16_t kind; /* enum tvg_kind */
     uint8_t type_a, type_b, type_c, type_compute;
     uint8_t fortran;   /* characters are letters, there is no order */
+    uint8_t cublas;    /* cuBLAS enumerations, column-major, on a GPU */
     uint8_t wide_int;  /* integers are 64 bits wide by name */
     uint8_t chars[TVG_BLAS_CHARS + 1], dims[TVG_BLAS_DIMS + 1]; /* enum tvg_blas_role, in key order */
     uint32_t flags;    /* enum tvg_op_flag that always hold */
 };
+
+/* The storage type behind a cudaDataType, and what a cublasComputeType computes in; TVG_TYPE_NONE when unknown. */
+uint8_t tvg_cuda_type(unsigned cuda_data_type);
+uint8_t tvg_cublas_compute(unsigned compute_type, uint8_t storage);
 
 tvg_describe tvg_blas_describe;         /* one product */
 tvg_describe tvg_blas_describe_strided; /* keys of tvg_blas_pack_strided */

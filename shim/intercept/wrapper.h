@@ -41,8 +41,8 @@ extern const struct tvg_catch __stop_tvg_catches[] __attribute__((visibility("hi
 #define TVG_STUB_BARE(symbol, own, catch_symbol, body) TVG_STUB_TO(symbol, own, catch_symbol, "tvg_bare_gate")
 
 /* A body: takes its entry out of the scratch register before anything else. Instrumentation at a function's head would overwrite it. */
-#define TVG_BODY                                                                                                   \
-    __attribute__((used, noinline, no_instrument_function, no_profile_instrument_function, no_sanitize("address", "thread", "undefined"))) static
+#define TVG_HOOK_BODY __attribute__((used, noinline, no_instrument_function, no_profile_instrument_function, no_sanitize("address", "thread", "undefined")))
+#define TVG_BODY TVG_HOOK_BODY static
 #define TVG_TAKE_ENTRY(entry)                                           \
     register const struct tvg_entry *entry##_register __asm__(TVG_SCRATCH); \
     __asm__ volatile("" : "=r"(entry##_register));                      \

@@ -5,6 +5,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include <stdio.h>
+
+#include "../record/record.h"
 #include "source.h"
 
 /* Any trace must be open first: a source writes what it learns at once. tvg_block_append and tvg_note take care of that. */
@@ -13,6 +16,13 @@ void tvg_gpu_initialised(void)
     static atomic_flag begun = ATOMIC_FLAG_INIT;
     if (!atomic_flag_test_and_set(&begun))
         tvg_sources_start_cuda();
+}
+
+void tvg_gpu_call_failed(const struct tvg_entry *entry, int status)
+{
+    char detail[48];
+    snprintf(detail, sizeof detail, "returned status %d: not counted", status);
+    tvg_note("failed-call", entry->name, detail);
 }
 
 enum { THREAD_STACK = 256 * 1024 };

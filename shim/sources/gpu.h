@@ -12,6 +12,9 @@ void tvg_gpu_initialised(void);
 /* Around the real call of a recorded GPU library function: launches in between are tied to op `op_id`. Nothing while CUPTI is not ours. */
 void tvg_gpu_launches_begin(uint32_t op_id);
 void tvg_gpu_launches_end(void);
+/* Says once for each function and status that a call returned an error: it computed nothing and is not recorded. */
+struct tvg_entry;
+void tvg_gpu_call_failed(const struct tvg_entry *entry, int status);
 
 /* The host took CUPTI for a profiler of its own: flush what is there, stop, say so. Called by the wrapper of cuptiActivityRegisterCallbacks
  * before the host's own call goes on. */

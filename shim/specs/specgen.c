@@ -18,7 +18,7 @@ static const struct role {
 } roles[] = {
     {"order", CHARACTER, "ORDER"}, {"transa", CHARACTER, "TRANSA"}, {"transb", CHARACTER, "TRANSB"}, {"trans", CHARACTER, "TRANS"},
     {"uplo", CHARACTER, "UPLO"}, {"side", CHARACTER, "SIDE"}, {"diag", CHARACTER, "DIAG"}, {"ident", CHARACTER, "IDENT"},
-    {"offset", CHARACTER, "OFFSET"},
+    {"offset", CHARACTER, "OFFSET"}, {"typea", CHARACTER, "TYPEA"}, {"typec", CHARACTER, "TYPEC"}, {"compute", CHARACTER, "COMPUTE"},
     {"m", DIMENSION, "M"}, {"n", DIMENSION, "N"}, {"k", DIMENSION, "K"}, {"kl", DIMENSION, "KL"}, {"ku", DIMENSION, "KU"},
     {"lda", DIMENSION, "LDA"}, {"ldb", DIMENSION, "LDB"}, {"ldc", DIMENSION, "LDC"}, {"incx", DIMENSION, "INCX"}, {"incy", DIMENSION, "INCY"},
     {"batch", DIMENSION, "BATCH"},
@@ -46,17 +46,21 @@ struct spelling {
     bool wide, bare;
 };
 
+enum convention { CBLAS, FORTRAN, CUBLAS, CONVENTIONS };
+
 struct line {
     char kind[16], pattern[64], flags[8][16];
     struct argument args[ARGS_MAX];
     int arg_count, flag_count;
     bool returns, fortran;
+    enum convention convention;
 };
 
 static struct element_type types[TYPES_MAX];
-static struct spelling spellings[2][SPELLINGS_MAX]; /* by convention: 0 cblas, 1 fortran */
-static int type_count, spelling_count[2], number, first_number, line_number;
-static bool fortran;
+static const char *const convention_names[CONVENTIONS] = {"cblas", "fortran", "cublas"};
+static struct spelling spellings[CONVENTIONS][SPELLINGS_MAX];
+static int type_count, spelling_count[CONVENTIONS], number, first_number, line_number;
+static enum convention convention;
 static const char *file_name;
 static enum { TO_C, TO_LIST } output;
 static char *seen[SEEN_MAX];
@@ -171,7 +175,7 @@ static void print_constants(const struct line *line, const struct element_type *
         printf(", .%s = TVG_TYPE_", field[i]);
         print_upper(type->storage[i]);
     }
-    printf(", .fortran = %d, .wide_int = %d, .chars = {", line->fortran, wide);
+    printf(", .fortran = %d, .cublas = %d, .wide_int = %d, .chars = {", line->fortran, line->convention == CUBLAS, wide);
     for (int i = 0; i < line->arg_count; i++)
         if (line->args[i].role->class == CHARACTER)
             printf("TVG_ROLE_%s, ", line->args[i].role->constant);
@@ -254,7 +258,7 @@ static void print_strided_key(const struct line *line, const struct element_type
     }
     printf("};\n    const int64_t stride[3] = {");
     for (int i = 0; i < 3; i++) {
-        print_integer(line, stride[i], wide);
+        print_integer(line, stride[i], wide || line->convention == CUBLAS); /* long long in both widths */
         printf(", ");
     }
     printf("};\n    tvg_blas_pack_strided(&key, size, stride);\n");
@@ -312,16 +316,23 @@ static void print_body(const struct line *line, const struct element_type *type,
         }
         printf("};\n");
     }
+    bool status = line->convention == CUBLAS; /* a call that returns an error computed nothing */
+    if (status)
+        printf("    tvg_gpu_launches_begin(slot ? slot->op_id : TVG_OP_ID_NONE);\n");
     printf("    call.start = tvg_now();\n    %sTVG_FUNCTION(real_%s, target)(", kept, body);
     print_parameters(line, type, false);
-    printf(");\n    if (TVG_LIKELY(slot != NULL))\n        tvg_call_end(&call, slot");
+    printf(");\n%s    if (TVG_LIKELY(slot != NULL%s))\n        tvg_call_end(&call, slot", status ? "    tvg_gpu_launches_end();\n" : "",
+           status ? " && (int32_t)result == 0" : "");
     for (char operand = 'a'; operand <= 'c'; operand++) {
         if (groups)
             printf(", first[%d]", operand - 'a');
         else
             printf(", %s", find_operand(line, operand) ? find_operand(line, operand)->name : "NULL");
     }
-    printf(");\n%s}\n\n", line->returns ? "    return result;\n" : "");
+    printf(");\n");
+    if (status)
+        printf("    else\n        tvg_gpu_call_failed(entry, (int)result);\n");
+    printf("%s}\n\n", line->returns ? "    return result;\n" : "");
 }
 
 /* A spelling pattern applied to a name: @ is the name, ^ the name in upper case. */
@@ -366,12 +377,13 @@ static void print_spelling(const struct line *line, const struct spelling *spell
     number++;
 }
 
-/* hook NAME BODY: the call is no product whose arguments make the op; a body written by hand (shim/hooks) stands for it. */
+/* hook NAME BODY [DESCRIBE]: the call is no product whose arguments make the op; a body written by hand (shim/hooks) stands for it. */
 static void read_hook(char **rest)
 {
     const char *name = strtok_r(NULL, " \t\n", rest), *body = name ? strtok_r(NULL, " \t\n", rest) : NULL;
-    if (!body || strtok_r(NULL, " \t\n", rest))
-        fail("hook NAME BODY", name);
+    const char *describe = body ? strtok_r(NULL, " \t\n", rest) : NULL;
+    if (!body || (describe && strtok_r(NULL, " \t\n", rest)))
+        fail("hook NAME BODY [DESCRIBE]", name);
     for (int i = 0; i < seen_count; i++)
         if (strcmp(seen[i], name) == 0)
             fail("spelled twice", name);
@@ -380,11 +392,14 @@ static void read_hook(char **rest)
     seen[seen_count++] = strdup(name);
     if (output == TO_LIST)
         printf("%s\t%s\t64\thook\n", name, body);
-    else
+    else {
+        if (describe)
+            printf("tvg_describe %s;\n", describe);
         printf("extern const char tvg_stub_%d[] __attribute__((visibility(\"hidden\")));\nvoid %s(void);\n"
-               "static const struct tvg_catch tvg_catch_%d TVG_CATCH_SECTION = {{\"%s\", NULL, NULL, %d, TVG_NET_SYMBOL},\n"
+               "static const struct tvg_catch tvg_catch_%d TVG_CATCH_SECTION = {{\"%s\", %s, NULL, %d, TVG_NET_SYMBOL},\n"
                "    %s, (void *)tvg_stub_%d, 0x%08xu, 0, NULL};\nTVG_STUB(\"%s\", \"tvg_stub_%d\", \"tvg_catch_%d\", \"%s\");\n",
-               number, body, number, name, number, body, number, gnu_hash(name), name, number, number, body);
+               number, body, number, name, describe ? describe : "NULL", number, body, number, gnu_hash(name), name, number, number, body);
+    }
     number++;
 }
 
@@ -400,8 +415,8 @@ static void expand(const struct line *line, const struct element_type *type)
         char body[NAME_MAX_LENGTH + 16];
         bool printed = false;
         snprintf(body, sizeof body, "%s%s_%d", name, line->fortran ? "_fortran" : "", wide ? 64 : 32);
-        for (int i = 0; i < spelling_count[line->fortran]; i++) {
-            const struct spelling *spelling = &spellings[line->fortran][i];
+        for (int i = 0; i < spelling_count[line->convention]; i++) {
+            const struct spelling *spelling = &spellings[line->convention][i];
             if (spelling->wide != wide)
                 continue;
             if (!printed && output == TO_C)
@@ -438,9 +453,13 @@ static void read_argument(struct line *line, char *word)
             arg->role = &roles[i];
     if (!arg->role)
         fail("no such argument", word);
-    if (find(line, word))
-        fail("argument given twice", word);
     copy(arg->name, sizeof arg->name, word);
+    for (int i = 0, same = 1; i < line->arg_count - 1; i++)
+        if (line->args[i].role == arg->role) {
+            if (strcmp(word, "p") != 0)
+                fail("argument given twice", word);
+            snprintf(arg->name, sizeof arg->name, "p%d", ++same);
+        }
     if (operand)
         copy(arg->operand, sizeof arg->operand, operand);
     else if (arg->role->class == POINTER && word[1] == 0 && word[0] != 'p')
@@ -449,7 +468,7 @@ static void read_argument(struct line *line, char *word)
 
 static void read_entry(char *kind, char **rest)
 {
-    struct line line = {.fortran = fortran};
+    struct line line = {.fortran = convention == FORTRAN, .convention = convention};
     const char *letters[TYPES_MAX];
     int letter_count = 0;
     char *word = strtok_r(NULL, " \t\n", rest);
@@ -477,11 +496,11 @@ static void read_entry(char *kind, char **rest)
 static void read_spellings(char **rest)
 {
     char *word;
-    spelling_count[fortran] = 0;
+    spelling_count[convention] = 0;
     while ((word = strtok_r(NULL, " \t\n", rest)) != NULL) {
-        if (spelling_count[fortran] == SPELLINGS_MAX)
+        if (spelling_count[convention] == SPELLINGS_MAX)
             fail("too many spellings", word);
-        struct spelling *spelling = &spellings[fortran][spelling_count[fortran]++];
+        struct spelling *spelling = &spellings[convention][spelling_count[convention]++];
         char *wide = strstr(word, "=64");
         if (wide)
             *wide = 0;
@@ -507,6 +526,14 @@ static void read_type(char **rest)
     copy(type->scalar, sizeof type->scalar, word);
 }
 
+static void read_convention(const char *name)
+{
+    for (convention = 0; convention < CONVENTIONS; convention++)
+        if (name && strcmp(name, convention_names[convention]) == 0)
+            return;
+    fail("no such convention", name);
+}
+
 static void read_file(const char *path)
 {
     char text[1024];
@@ -524,7 +551,7 @@ static void read_file(const char *path)
         if (!word)
             continue;
         if (strcmp(word, "convention") == 0)
-            fortran = strcmp(strtok_r(NULL, " \t\n", &rest), "fortran") == 0;
+            read_convention(strtok_r(NULL, " \t\n", &rest));
         else if (strcmp(word, "spellings") == 0)
             read_spellings(&rest);
         else if (strcmp(word, "type") == 0)
@@ -551,7 +578,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (output == TO_C)
-        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/intercept/wrapper.h\"\n\n", argv[first]);
+        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/intercept/wrapper.h\"\n#include \"shim/sources/gpu.h\"\n\n", argv[first]);
     for (int i = first; i < argc; i++) {
         type_count = spelling_count[0] = spelling_count[1] = 0;
         read_file(argv[i]);
