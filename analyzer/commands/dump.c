@@ -47,7 +47,7 @@ static json_t *unsigned_json(uint64_t value)
 static json_t *flags_json(uint32_t flags)
 {
     static const char *const names[] = {"trans_a", "trans_b", "conj_a", "conj_b", "row_major", "right", "upper", "unit_diag", "packed_a", "packed_b",
-                                        "beta_zero", "batch_strided", "batch_pointers", "batch_grouped", "ilp64", "three_m", "dims_unsure", "flop_given"};
+                                        "beta_zero", "batch_strided", "batch_pointers", "batch_grouped", "ilp64", "three_m", "dims_unsure", "flop_given", "time_shared"};
     json_t *list = json_array();
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         if (flags >> i & 1)
