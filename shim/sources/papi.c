@@ -330,21 +330,30 @@ static bool start_papi(char *why, size_t capacity)
     return false;
 }
 
+static char why[160]; /* PAPI's own events can't be had */
+
+static void papi_prepare(void)
+{
+    by_papi = start_papi(why, sizeof why);
+    owner = getpid();
+}
+
 static bool papi_start_source(void)
 {
-    char why[160], text[320];
-    if (ours && owner != getpid()) {
+    char text[320];
+    bool child = owner != getpid();
+    if (ours && child) {
         /* a forked child: the events count the parent's threads, close this copy of them */
         papi.shutdown();
         ours = false;
     }
-    if (owner != getpid()) {
+    if (child) {
         for (int i = 0; i < THREADS_MAX && !by_papi; i++) tvg_perf_close(&threads[i].perf);
         memset(threads, 0, sizeof threads);
         mine = NULL;
     }
     owner = getpid();
-    by_papi = start_papi(why, sizeof why);
+    if (child && by_papi) by_papi = start_papi(why, sizeof why);
     if (!by_papi) {
         struct tvg_perf_set set;
         int cause = 0;
@@ -379,6 +388,7 @@ static void papi_stop_source(void)
 
 const struct tvg_source tvg_source_papi = {
     .name = "papi",
+    .prepare = papi_prepare,
     .start = papi_start_source,
     .on_block = papi_block,
     .on_begin = papi_begin,

@@ -12,6 +12,9 @@ struct tvg_source {
     const char *name; /* as in TVG_SOURCES: "rapl", "papi", "stacks", "cputime", "nvml", "cupti" */
     bool by_default;  /* used when TVG_SOURCES is unset */
     bool with_cuda;   /* started when the process has initialised CUDA, not with the trace */
+    /* Called at load when the source is chosen, or NULL: opens the libraries it needs. Later another thread may hold the loader's lock while it
+     * waits for the one that records (a constructor that joins a thread): a dlopen then would never return. */
+    void (*prepare)(void);
     /* Called once, when the trace opens. False: it refused, and has said why with tvg_note("source-refused", name, why). */
     bool (*start)(void);
     /* Called on the slow path each time a block of ops is written (signals blocked, no malloc), or NULL. */

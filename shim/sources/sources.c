@@ -72,6 +72,8 @@ void tvg_sources_configure(void)
     if (stacks && *stacks && strcmp(stacks, "0") != 0) choose("stacks", 6);
     root[0] = 0;
     if (tree && strlen(tree) < sizeof root) strcpy(root, tree);
+    for (int i = 0; tvg_sources[i]; i++)
+        if (wanted[i] && tvg_sources[i]->prepare) tvg_sources[i]->prepare();
 }
 
 const char *tvg_sources_root(void)

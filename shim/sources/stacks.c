@@ -211,6 +211,16 @@ static void stacks_end(const struct tvg_slot *slot)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+static void stacks_prepare(void)
+{
+    static const char *const name[] = {"libunwind.so.8", "libunwind.so.1", NULL};
+    for (int i = 0; name[i] && !backtrace_function; i++) {
+        void *library = dlopen(name[i], RTLD_NOW | RTLD_LOCAL);
+        if (library) *(void **)&backtrace_function = dlsym(library, "unw_backtrace");
+    }
+    if (!backtrace_function) dlerror(); /* the failure is ours, not the host's */
+}
+
 static bool stacks_start(void)
 {
     if (owner && owner != getpid() && __atomic_load_n(&inside, __ATOMIC_ACQUIRE)) {
@@ -218,17 +228,8 @@ static bool stacks_start(void)
         return false;
     }
     if (!backtrace_function) {
-        static const char *const name[] = {"libunwind.so.8", "libunwind.so.1", "libunwind-x86_64.so.8", NULL};
-        void *library = NULL;
-        for (int i = 0; name[i] && !backtrace_function; i++) {
-            library = dlopen(name[i], RTLD_NOW | RTLD_LOCAL);
-            if (library) *(void **)&backtrace_function = dlsym(library, "unw_backtrace");
-        }
-        if (!backtrace_function) {
-            dlerror();
-            tvg_note("source-refused", "stacks", library ? "libunwind has no unw_backtrace" : "libunwind.so.8 is not installed (Debian: libunwind8)");
-            return false;
-        }
+        tvg_note("source-refused", "stacks", "libunwind.so.8 is not installed (Debian: libunwind8)");
+        return false;
     }
     if (!states) {
         void *memory = mmap(NULL, OPS_MAX * sizeof *states, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -251,6 +252,7 @@ static bool stacks_start(void)
 
 const struct tvg_source tvg_source_stacks = {
     .name = "stacks",
+    .prepare = stacks_prepare,
     .start = stacks_start,
     .on_end = stacks_end,
 };

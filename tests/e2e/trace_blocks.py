@@ -1,0 +1,90 @@
+"""An independent reader of trace files, written from trace/FORMAT.md alone: blocks as (kind, map) pairs, for what no command prints.
+
+Knows nothing of checksums (tvg check does); enough msgpack for the maps of version 1.
+"""
+import pathlib
+import struct
+
+OPS, DICT, MANIFEST, COVERAGE, ENERGY, COUNTERS, STACKS = 1, 2, 3, 4, 5, 6, 7
+
+
+def _unpack(data, at):
+    """One msgpack object at `at`: (object, next position)."""
+    first = data[at]
+    at += 1
+    if first < 0x80:
+        return first, at
+    if first >= 0xE0:
+        return first - 256, at
+    if first < 0x90:
+        return _map(data, at, first & 15)
+    if first < 0xA0:
+        return _array(data, at, first & 15)
+    if first < 0xC0:
+        return _text(data, at, first & 31)
+    if first in (0xC0, 0xC2, 0xC3):
+        return {0xC0: None, 0xC2: False, 0xC3: True}[first], at
+    numbers = {0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q"}
+    if first in numbers:
+        form = numbers[first]
+        return struct.unpack_from(form, data, at)[0], at + struct.calcsize(form)
+    sized = {0xC4: ">B", 0xC5: ">H", 0xC6: ">I", 0xD9: ">B", 0xDA: ">H", 0xDB: ">I", 0xDC: ">H", 0xDD: ">I", 0xDE: ">H", 0xDF: ">I"}
+    length = struct.unpack_from(sized[first], data, at)[0]
+    at += struct.calcsize(sized[first])
+    if first <= 0xC6:
+        return bytes(data[at:at + length]), at + length
+    if first <= 0xDB:
+        return _text(data, at, length)
+    return _array(data, at, length) if first <= 0xDD else _map(data, at, length)
+
+
+def _text(data, at, length):
+    return data[at:at + length].decode("utf-8", "replace"), at + length
+
+
+def _array(data, at, length):
+    items = []
+    for _ in range(length):
+        item, at = _unpack(data, at)
+        items.append(item)
+    return items, at
+
+
+def _map(data, at, length):
+    items = {}
+    for _ in range(length):
+        key, at = _unpack(data, at)
+        items[key], at = _unpack(data, at)
+    return items, at
+
+
+def blocks(path):
+    """All whole blocks of a trace: a list of (kind, map)."""
+    data = pathlib.Path(path).read_bytes()
+    assert data[:8] == b"TVGTRACE", f"{path} is no trace"
+    at = 32 + struct.unpack_from("<I", data, 12)[0]
+    found = []
+    while at + 24 <= len(data):
+        magic, kind, _, length = struct.unpack_from("<4sHHI", data, at)
+        assert magic == b"TBLK", f"{path}: no block at {at}"
+        if at + 24 + length > len(data):
+            break
+        found.append((kind, _unpack(data[at + 24:at + 24 + length], 0)[0]))
+        at += 24 + length
+    return found
+
+
+def of_kind(path, kind):
+    return [content for number, content in blocks(path) if number == kind]
+
+
+def notes(path):
+    """Coverage notes as (what, subject, detail)."""
+    return [(note.get("what"), note.get("subject"), note.get("detail")) for note in of_kind(path, COVERAGE)]
+
+
+def manifest(path):
+    merged = {}
+    for part in of_kind(path, MANIFEST):
+        merged.update(part)
+    return merged
