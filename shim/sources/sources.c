@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../record/record.h"
+#include "../record/sys.h"
 #include "tables.h"
 
 const struct tvg_source *const tvg_sources[] = {
@@ -20,10 +22,18 @@ const struct tvg_source *const tvg_sources[] = {
 enum { SOURCE_MAX = sizeof tvg_sources / sizeof tvg_sources[0] };
 
 bool tvg_sources_per_op;
+static int state; /* enum state */
 static bool wanted[SOURCE_MAX];
 static bool started[SOURCE_MAX];
 static char root[256];
 static char unknown[64]; /* the first name in TVG_SOURCES that no source has: said when the trace opens */
+
+enum state { NOT_STARTED = 0, STARTED, STOPPED };
+
+static bool per_op(int i)
+{
+    return tvg_sources[i]->on_begin || tvg_sources[i]->on_end;
+}
 
 static void choose_defaults(void)
 {
@@ -73,7 +83,11 @@ void tvg_sources_configure(void)
     root[0] = 0;
     if (tree && strlen(tree) < sizeof root) strcpy(root, tree);
     for (int i = 0; tvg_sources[i]; i++)
-        if (wanted[i] && tvg_sources[i]->prepare) tvg_sources[i]->prepare();
+        if (wanted[i]) {
+            if (tvg_sources[i]->prepare) tvg_sources[i]->prepare();
+            /* set before any thread records: one that begins while another starts the sources would never learn of them */
+            if (per_op(i)) tvg_sources_per_op = true;
+        }
 }
 
 const char *tvg_sources_root(void)
@@ -84,16 +98,17 @@ const char *tvg_sources_root(void)
 void tvg_sources_start(void)
 {
     int saved = errno;
-    bool per_op = false;
+    bool any = false;
     tvg_manifest_write();
     if (unknown[0]) tvg_note("source-refused", unknown, "TVG_SOURCES names a source that does not exist");
     for (int i = 0; tvg_sources[i]; i++) {
         if (!wanted[i] || tvg_sources[i]->with_cuda) continue;
         started[i] = tvg_sources[i]->start();
         if (started[i]) tvg_note("source-on", tvg_sources[i]->name, "");
-        if (started[i] && (tvg_sources[i]->on_begin || tvg_sources[i]->on_end)) per_op = true;
+        if (started[i] && per_op(i)) any = true;
     }
-    __atomic_store_n(&tvg_sources_per_op, per_op, __ATOMIC_RELEASE);
+    __atomic_store_n(&tvg_sources_per_op, any, __ATOMIC_RELEASE);
+    __atomic_store_n(&state, STARTED, __ATOMIC_RELEASE);
     errno = saved;
 }
 
@@ -117,6 +132,7 @@ void tvg_sources_stop(void)
 {
     int saved = errno;
     __atomic_store_n(&tvg_sources_per_op, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&state, STOPPED, __ATOMIC_RELEASE);
     for (int i = 0; tvg_sources[i]; i++)
         if (started[i]) {
             started[i] = false;
@@ -125,9 +141,19 @@ void tvg_sources_stop(void)
     errno = saved;
 }
 
+/* Another thread's first op may be starting the sources: waits for that, at most 50 ms, so that counts are whole. */
+static void wait_for_start(void)
+{
+    for (int i = 0; i < 500 && __atomic_load_n(&state, __ATOMIC_ACQUIRE) == NOT_STARTED; i++) {
+        struct timespec moment = {.tv_nsec = 100000};
+        tvg_sys6(SYS_nanosleep, (long)&moment, 0, 0, 0, 0, 0);
+    }
+}
+
 void tvg_sources_begin(const struct tvg_slot *slot)
 {
     int saved = errno;
+    if (__builtin_expect(__atomic_load_n(&state, __ATOMIC_ACQUIRE) == NOT_STARTED, 0)) wait_for_start();
     for (int i = 0; tvg_sources[i]; i++)
         if (started[i] && tvg_sources[i]->on_begin) tvg_sources[i]->on_begin(slot);
     errno = saved;
