@@ -18,47 +18,51 @@ static double between(double value, double low, double high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* CPU clocks are read once a block, so idle time is known per block: the time between two readings that the thread did not run, at most
- * what the process as a whole can have been idle in the gaps, at most the long gaps. What the library's other threads use during an op is
- * taken as the op's. */
 void tvg_waiting_add(struct tvg_waiting *waiting, const struct tvg_ops_info *info, const struct tvg_batch *batch, double seconds_per_tick,
-                     uint64_t process_start_ns, bool main_thread, uint64_t long_gap_ticks)
+                     uint64_t long_gap_ticks)
 {
-    double op_ticks = 0, op_cpu_ticks = 0, long_gaps = 0;
+    if (!batch->count)
+        return;
+    double ticks = 0, cpu_ticks = 0, long_gaps = 0, short_gaps = 0;
     uint64_t end = waiting->last_end;
     for (uint32_t row = 0; row < batch->count; row++) {
         uint64_t start = batch->start[row];
-        if (end && start > end && start - end >= long_gap_ticks)
-            long_gaps += (double)(start - end);
-        op_ticks += (double)batch->duration[row];
-        op_cpu_ticks += (double)batch->duration[row] * batch->facts[batch->op[row]].threads;
+        if (end && start > end)
+            *(start - end >= long_gap_ticks ? &long_gaps : &short_gaps) += (double)(start - end);
+        ticks += (double)batch->duration[row];
+        cpu_ticks += (double)batch->duration[row] * batch->facts[batch->op[row]].threads;
         end = start + batch->duration[row];
     }
-    waiting->op_seconds += op_ticks * seconds_per_tick;
-    bool open = waiting->open;
-    double start_gap = 0;
-    if (!open && main_thread && process_start_ns && batch->count) { /* its first reading was 0, when the process began */
-        open = true;
-        waiting->anchor_ns = process_start_ns;
-        double to_first = (double)(info->anchor.mono_ns - process_start_ns) * 1e-9 - (double)(info->anchor.ticks - batch->start[0]) * seconds_per_tick;
-        start_gap = to_first > 0 ? to_first : 0;
+    waiting->last_end = end;
+    waiting->ops += ticks * seconds_per_tick;
+    waiting->ops_cpu += cpu_ticks * seconds_per_tick;
+    waiting->long_gaps += long_gaps * seconds_per_tick;
+    waiting->short_gaps += short_gaps * seconds_per_tick;
+    double thread = (double)info->cpu_thread_ns * 1e-9, process = (double)info->cpu_process_ns * 1e-9;
+    if (waiting->open) {
+        thread -= (double)waiting->cpu_thread_ns * 1e-9;
+        process -= (double)waiting->cpu_process_ns * 1e-9;
+    } else { /* the readings at the first op are not known: the thread can have run all the time since, not longer */
+        double since = info->anchor.ticks > batch->start[0] ? (double)(info->anchor.ticks - batch->start[0]) * seconds_per_tick : 0;
+        thread = thread < since ? thread : since;
+        process = process < since ? process : since;
     }
-    if (open && info->anchor.mono_ns > waiting->anchor_ns && long_gaps > 0 && info->cpu_thread_ns >= waiting->cpu_thread_ns) {
-        double wall = (double)(info->anchor.mono_ns - waiting->anchor_ns) * 1e-9;
-        double thread = (double)(info->cpu_thread_ns - waiting->cpu_thread_ns) * 1e-9;
-        double process = (double)(info->cpu_process_ns - waiting->cpu_process_ns) * 1e-9 - op_cpu_ticks * seconds_per_tick;
-        double gaps = wall - op_ticks * seconds_per_tick, idle = wall - thread, idle_process = gaps - (process > 0 ? process : 0);
-        if (idle > idle_process)
-            idle = idle_process;
-        double lengths = long_gaps * seconds_per_tick;
-        idle *= lengths / (lengths + start_gap);
-        waiting->seconds += between(idle, 0, lengths);
-    }
+    waiting->cpu_thread += thread > 0 ? thread : 0;
+    waiting->cpu_process += process > 0 ? process : 0;
     waiting->open = true;
-    waiting->anchor_ns = info->anchor.mono_ns;
     waiting->cpu_thread_ns = info->cpu_thread_ns;
     waiting->cpu_process_ns = info->cpu_process_ns;
-    waiting->last_end = end;
+}
+
+/* CPU clocks are read once a block, so what was used in the gaps is what ops and short gaps leave over. A thread that shares its core with
+ * others is off it inside ops too, without waiting for anything: an op is taken to have used only what its fastest call took. What the
+ * library's other threads use during an op is taken as the op's. */
+double tvg_waiting_seconds(const struct tvg_waiting *waiting, double undisturbed)
+{
+    double thread = waiting->cpu_thread - undisturbed * (waiting->ops + waiting->short_gaps);
+    double process = waiting->cpu_process - waiting->ops_cpu - waiting->short_gaps;
+    double used = thread > process ? thread : process;
+    return between(waiting->long_gaps - (used > 0 ? used : 0), 0, waiting->long_gaps);
 }
 
 void tvg_phases_finish(struct tvg_profile *profile, const struct tvg_busy_result *busy, double seconds_per_tick, double start_seconds,

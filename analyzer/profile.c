@@ -1,7 +1,6 @@
 /* Loads a trace file or a run folder into a profile. */
 #include "profile.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "profile_build.h"
+#include "run.h"
 
 static const struct tvg_op *reader_op(const void *context, uint32_t op_id)
 {
@@ -40,62 +40,17 @@ static bool read_file(struct tvg_build *build, const char *path, struct progress
     return true;
 }
 
-static int by_name(const void *left, const void *right)
-{
-    return strcmp(*(char *const *)left, *(char *const *)right);
-}
-
-/* Paths of the *.tvg files in a folder, sorted; *count of them. NULL with an error when there is none. */
-static char **members(const char *path, size_t *count, struct tvg_error *error)
-{
-    DIR *folder = opendir(path);
-    if (!folder) {
-        tvg_fail(error, path, NULL, "make the folder readable", "%s", strerror(errno));
-        return NULL;
-    }
-    char **names = NULL;
-    *count = 0;
-    bool memory = true;
-    for (struct dirent *entry; memory && (entry = readdir(folder));) {
-        size_t length = strlen(entry->d_name);
-        if (length < 5 || strcmp(entry->d_name + length - 4, ".tvg") != 0)
-            continue;
-        char *name = NULL;
-        char **grown = realloc(names, (*count + 1) * sizeof *names);
-        if (grown)
-            names = grown;
-        if (!grown || asprintf(&name, "%s/%s", path, entry->d_name) < 0)
-            memory = false;
-        else
-            names[(*count)++] = name;
-    }
-    closedir(folder);
-    if (!memory)
-        tvg_fail(error, path, NULL, NULL, "out of memory");
-    else if (*count == 0)
-        tvg_fail(error, path, NULL, "record a run with: tvg record -o RUN -- CMD", "there is no trace (*.tvg) in this folder");
-    else {
-        qsort(names, *count, sizeof *names, by_name);
-        return names;
-    }
-    for (size_t i = 0; i < *count; i++)
-        free(names[i]);
-    free(names);
-    return NULL;
-}
-
 static bool read_folder(struct tvg_build *build, const char *path, struct progress *progress, struct tvg_error *error)
 {
-    size_t count;
-    char **names = members(path, &count, error);
-    if (!names)
+    uint32_t count, read = 0;
+    char **names;
+    if (!tvg_run_list(path, &names, &count, error))
         return false;
     struct tvg_error first = {{0}};
-    size_t read = 0;
     struct stat about;
-    for (size_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++)
         progress->total += stat(names[i], &about) == 0 ? (uint64_t)about.st_size : 0;
-    for (size_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         struct tvg_error problem = {{0}};
         if (read_file(build, names[i], progress, &problem))
             read++;
@@ -104,11 +59,10 @@ static bool read_folder(struct tvg_build *build, const char *path, struct progre
             if (!first.message[0])
                 first = problem;
         }
-        free(names[i]);
     }
-    free(names);
+    tvg_run_free(names, count);
     if (!read)
-        return tvg_fail(error, path, NULL, NULL, "none of its %zu traces can be read; the first: %s", count, first.message);
+        return tvg_fail(error, path, NULL, NULL, "none of its %u traces can be read; the first: %s", count, first.message);
     return true;
 }
 

@@ -71,7 +71,7 @@ struct tvg_process {
     struct tvg_steps *steps;
     double cpu_process_ns, encode_ticks;
     uint64_t end_mono_ns, first_start, last_end;
-    double cpu_first_ns;        /* CPU the process had used when its first op began, as far as the first block tells */
+    double cpu_first_ns;        /* CPU the process had used when its first op began, as the first block lets one estimate */
     bool seen_ops, ended;
     struct window window;
 };
@@ -380,7 +380,7 @@ static void add_ops(struct tvg_process *process, const struct tvg_event *event)
         if (lane->tid) {
             tvg_groups_close(build->groups, &lane->group);
             tvg_steps_end_lane(process->steps, number);
-            lane->waiting = (struct tvg_waiting){.seconds = lane->waiting.seconds, .op_seconds = lane->waiting.op_seconds};
+            lane->waiting = (struct tvg_waiting){0};
         }
         lane->tid = info->tid;
         count_thread(process, info->tid);
@@ -389,8 +389,7 @@ static void add_ops(struct tvg_process *process, const struct tvg_event *event)
                                     .b = event->columns->b, .c = event->columns->c, .op = build->batch_op, .first = build->batch_first,
                                     .facts = build->facts};
     double seconds_per_tick = 1e-9 / ticks_rate(&process->header);
-    tvg_waiting_add(&lane->waiting, info, &batch, seconds_per_tick, process->header.process_start_mono_ns, info->tid == process->header.pid,
-                    (uint64_t)(long_gap_seconds / seconds_per_tick));
+    tvg_waiting_add(&lane->waiting, info, &batch, seconds_per_tick, (uint64_t)(long_gap_seconds / seconds_per_tick));
     tvg_groups_add(build->groups, &lane->group, &batch);
     uint64_t first_step = tvg_steps_first(process->steps);
     if (!tvg_steps_add(process->steps, number, &batch))
@@ -405,9 +404,11 @@ static void add_ops(struct tvg_process *process, const struct tvg_event *event)
             process->first_start = start;
         if (end > process->last_end)
             process->last_end = end;
-        if (!process->seen_ops && info->anchor.mono_ns) {
-            double since = (double)info->anchor.mono_ns - mono_ns(process, start);
-            process->cpu_first_ns = (double)info->cpu_process_ns > since ? (double)info->cpu_process_ns - since : 0;
+        if (!process->seen_ops && info->anchor.mono_ns) { /* as if CPU use had been even, but no more than all the time since */
+            double since = (double)info->anchor.mono_ns - mono_ns(process, start), cpu = (double)info->cpu_process_ns;
+            double life = (double)info->anchor.mono_ns - (double)process->header.process_start_mono_ns;
+            process->cpu_first_ns = process->header.process_start_mono_ns && life > since ? cpu * (1 - since / life) : 0;
+            process->cpu_first_ns = fmax(process->cpu_first_ns, cpu - since);
         }
         process->seen_ops = true;
     }
@@ -486,11 +487,17 @@ void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, con
     const struct lane *busiest = NULL;
     for (uint32_t i = 0; i < process->lane_count; i++) {
         tvg_groups_close(build->groups, &process->lane[i].group);
-        if (!busiest || process->lane[i].waiting.op_seconds > busiest->waiting.op_seconds)
+        if (!busiest || process->lane[i].waiting.ops > busiest->waiting.ops)
             busiest = &process->lane[i];
     }
-    if (busiest && process->number == 0)
-        build->waiting_seconds = busiest->waiting.seconds; /* of the first process: the one that serves */
+    if (busiest && process->number == 0) { /* of the first process: the one that serves */
+        double fastest = 0, all = 0;
+        for (uint32_t i = 0; i < build->op_count; i++) {
+            fastest += (double)build->hot[i].least * (double)build->hot[i].count;
+            all += (double)build->hot[i].ticks;
+        }
+        build->waiting_seconds = tvg_waiting_seconds(&busiest->waiting, all > 0 ? fastest / all : 1);
+    }
     uint64_t first_step = tvg_steps_first(process->steps);
     if (!tvg_steps_end(process->steps, build->facts))
         build->failed = true;

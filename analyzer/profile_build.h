@@ -115,13 +115,17 @@ bool tvg_units_finish(struct tvg_arena *arena, const struct tvg_profile_options 
                       const struct tvg_step_summary *summary, struct tvg_unit **out, uint32_t *count);
 
 /* --- phases.c ----------------------------------------------------------------------------------------------------------- */
-struct tvg_waiting { /* a thread's idle time in gaps between ops; starts zeroed */
+struct tvg_waiting { /* what a thread did between its first and its last op, in seconds; starts zeroed */
     bool open;
-    uint64_t anchor_ns, cpu_process_ns, cpu_thread_ns, last_end;
-    double seconds, op_seconds;
+    uint64_t cpu_process_ns, cpu_thread_ns, last_end;
+    double ops, ops_cpu;          /* time in ops; times the threads the library may use */
+    double long_gaps, short_gaps; /* time between ops, in gaps of at least and of less than long_gap_ticks */
+    double cpu_process, cpu_thread;
 };
 void tvg_waiting_add(struct tvg_waiting *waiting, const struct tvg_ops_info *info, const struct tvg_batch *batch, double seconds_per_tick,
-                     uint64_t process_start_ns, bool main_thread, uint64_t long_gap_ticks);
+                     uint64_t long_gap_ticks);
+/* Seconds of long gaps in which the thread and the process used no CPU. `undisturbed`: CPU time of an op over its duration, at least. */
+double tvg_waiting_seconds(const struct tvg_waiting *waiting, double undisturbed);
 /* Splits the wall time: see phases.c. */
 void tvg_phases_finish(struct tvg_profile *profile, const struct tvg_busy_result *busy, double seconds_per_tick, double start_seconds,
                        double end_seconds, double waiting_seconds);

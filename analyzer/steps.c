@@ -294,9 +294,10 @@ static inline void step_op(struct tvg_steps *steps, struct lane *lane, const str
 
 struct address {
     uint64_t key;
-    uint32_t count, first;
+    uint32_t count, shape; /* shape: hash of cols and depth; MIXED when they changed: no weight */
     double flop;
 };
+enum { MIXED = 1 };
 
 static struct address *address_slot(struct address *table, uint64_t key)
 {
@@ -370,8 +371,9 @@ static uint32_t choose(struct tvg_steps *steps, struct address *table, int role,
         uint64_t key = role ? ops[i].b : ops[i].a;
         if (!facts[ops[i].op].product || !key)
             continue;
-        uint32_t visits = address_slot(table, key)->count, family = facts[ops[i].op].family, at = family % FAMILIES, tries = 0;
-        bool matched = visits >= least && visits <= most;
+        const struct address *slot = address_slot(table, key);
+        uint32_t family = facts[ops[i].op].family, at = family % FAMILIES, tries = 0;
+        bool matched = slot->count >= least && slot->count <= most && slot->shape != MIXED;
         while (seen[at].family && seen[at].family != family && ++tries < 16)
             at = (at + 1) % FAMILIES;
         if (tries < 16) {
@@ -411,10 +413,13 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
                 continue;
             }
             struct address *slot = address_slot(table[role], key[role]);
+            uint32_t shape = (uint32_t)(tvg_mix(role ? fact->cols : fact->rows, fact->depth) >> 16) | 2;
             if (!slot->key) {
                 slot->key = key[role];
-                slot->first = i;
+                slot->shape = shape;
             }
+            if (slot->shape != shape)
+                slot->shape = MIXED;
             slot->count += key[role] != previous[role];
             slot->flop += fact->flop;
             previous[role] = key[role];
@@ -423,7 +428,7 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
     }
     for (int role = 0; role < 2; role++)
         for (uint32_t i = 0; i < TABLE; i++)
-            if (table[role][i].key && table[role][i].count < MAX_COUNT)
+            if (table[role][i].key && table[role][i].shape != MIXED && table[role][i].count < MAX_COUNT)
                 agreed[role][table[role][i].count] += table[role][i].flop;
 
     for (int attempt = 0; attempt < TRIES && !found; attempt++) {
