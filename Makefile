@@ -141,10 +141,13 @@ install: all
 	$(INSTALL) -m 755 $(BUILD)/tvg $(DESTDIR)$(PREFIX)/bin/tvg
 	$(INSTALL) -m 644 $(BUILD)/libtvgshim.so $(DESTDIR)$(PREFIX)/lib/libtvgshim.so
 	$(INSTALL) -m 644 $(wildcard coeffs/*.json) $(DESTDIR)$(PREFIX)/share/tvg/coeffs/
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(INSTALL) -m 644 analyzer/commands/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tvg
 	$(INSTALL) -m 644 analyzer/report/schema.json $(DESTDIR)$(PREFIX)/share/tvg/report.schema.json
 	$(if $(MAN),$(INSTALL) -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1/)
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/tvg $(DESTDIR)$(PREFIX)/lib/libtvgshim.so $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(MAN)))
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tvg
 	rm -rf $(DESTDIR)$(PREFIX)/share/tvg
 
 clean:

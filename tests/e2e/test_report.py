@@ -168,3 +168,34 @@ def test_version_and_help():
     assert re.fullmatch(r"tvg \d+\.\d+\.\d+\n", tvg("--version").stdout)
     assert tvg("help", "report").stdout == tvg("report", "--help").stdout
     assert "--charge" in tvg("help", "report").stdout
+
+
+def on_a_terminal(command, **extra):
+    """What `command` writes to a terminal that is both its stdout and its stderr."""
+    import os
+    import pty
+    import subprocess
+    from tvg_testlib import clean_environment
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+                               env=clean_environment(TERM="xterm", NO_COLOR=None) | extra)
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        seen += piece
+    os.close(ours)
+    assert process.wait() == 0
+    return seen.decode()
+
+
+def test_a_terminal_gets_color_unless_no_color_is_set(trace):
+    from tvg_testlib import TVG
+    assert "\033[1m" in on_a_terminal([TVG, "report", trace])
+    assert "\033" not in on_a_terminal([TVG, "report", trace], NO_COLOR="1")
+    assert "\033" not in on_a_terminal([TVG, "report", trace, "--json"])
