@@ -38,6 +38,7 @@ static struct {
     int (*PushExternalCorrelationId)(int kind, uint64_t id);
     int (*PopExternalCorrelationId)(int kind, uint64_t *last);
     int (*GetResultString)(int result, const char **text);
+    int (*SetThreadIdType)(int type);
 } cupti;
 
 enum { BUFFER_BYTES = 1 << 20, BUFFERS = 128, LAUNCHES = 1 << 17, PENDING = 16384, KERNEL_CACHE = 1 << 14, DEVICES = 16, FLUSH_MS = 200 };
@@ -398,6 +399,7 @@ static bool cupti_start(void)
         {"cuptiActivityPushExternalCorrelationId", &cupti.PushExternalCorrelationId, true},
         {"cuptiActivityPopExternalCorrelationId", &cupti.PopExternalCorrelationId, true},
         {"cuptiGetResultString", &cupti.GetResultString, false},
+        {"cuptiSetThreadIdType", &cupti.SetThreadIdType, false},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         void *symbol = dlsym(handle, wanted[i].name);
@@ -416,6 +418,8 @@ static bool cupti_start(void)
         return false;
     }
     owner = getpid();
+    if (cupti.SetThreadIdType)
+        cupti.SetThreadIdType(CUPTI_THREAD_ID_SYSTEM); /* as gettid: what blocks of ops carry */
     int result = cupti.RegisterTimestampCallback(monotonic_ns);
     if (result != CUPTI_OK)
         return refuse("the timestamp callback", result);
