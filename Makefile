@@ -53,7 +53,13 @@ $(BUILD)/shim-obj/gen/%.o: $(BUILD)/gen/%.c
 $(BUILD)/shim-obj/%.o: %.c | $(BUILD)/deps.ok
 	@mkdir -p $(@D)
 	$(CC) $(SHIM_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-SHIM_LIBS ?= -Wl,-Bstatic -lmsgpackc -llz4 -Wl,-Bdynamic
+# The instruction decoder that inline patches need; without it (or with CAPSTONE=) that net refuses, aloud.
+CAPSTONE ?= $(shell echo 'int main(void){return 0;}' | $(CC) -x c - -o /dev/null -l:libcapstone.a 2>/dev/null && echo yes)
+ifneq ($(CAPSTONE),)
+SHIM_CFLAGS += -DTVG_WITH_CAPSTONE
+CAPSTONE_LIB := -lcapstone
+endif
+SHIM_LIBS ?= -Wl,-Bstatic -lmsgpackc -llz4 $(CAPSTONE_LIB) -Wl,-Bdynamic
 $(BUILD)/libtvgshim.so: $(SHIM_OBJ)
 	$(CC) $(SAN) -shared -Wl,-soname,libtvgshim.so -Wl,-z,initfirst -Wl,-z,now -Wl,--exclude-libs,ALL \
 	  -static-libgcc $(LDFLAGS) -o $@ $(SHIM_OBJ) $(SHIM_LIBS) -ldl -lpthread

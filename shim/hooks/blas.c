@@ -54,7 +54,7 @@ static char letter(enum tvg_blas_role role, const struct tvg_blas *blas, unsigne
 {
     if (blas->fortran)
         return (char)(value & 0xdf);
-    if (blas->cublas)
+    if (blas->by_number)
         switch (role) {
         case TVG_ROLE_TRANSA: case TVG_ROLE_TRANSB: case TVG_ROLE_TRANS: return value < 4 ? "NTCR"[value] : 0;
         case TVG_ROLE_UPLO: return value < 2 ? "LU"[value] : 0;
@@ -86,11 +86,11 @@ static struct arguments unpack_chars(const struct tvg_blas *blas, const struct t
     struct arguments arg = {.is_complex = tvg_type_info(blas->type_c)->is_complex};
     for (unsigned i = 0; blas->chars[i] != TVG_ROLE_END; i++)
         arg.character[blas->chars[i]] = letter(blas->chars[i], blas, key->word[0] >> (16 + 8 * i) & 0xff);
-    if (blas->fortran || blas->cublas)
+    if (blas->fortran || blas->by_number)
         arg.character[TVG_ROLE_ORDER] = 'C';
     for (unsigned i = 0; blas->chars[i] != TVG_ROLE_END; i++)
         arg.has_types |= blas->chars[i] == TVG_ROLE_TYPEA;
-    if (blas->cublas && arg.has_types)
+    if (blas->gpu && arg.has_types)
         arg.is_complex = tvg_type_info(tvg_cuda_type((uint8_t)arg.character[TVG_ROLE_TYPEA]))->is_complex;
     /* pack size queries have no order */
     arg.row_major = arg.character[TVG_ROLE_ORDER] == 'R';
@@ -183,7 +183,7 @@ static void describe_call(const struct tvg_entry *entry, const struct tvg_key *k
     if (arg->row_major && op->type_a == TVG_TYPE_I8 && op->type_b == TVG_TYPE_U8)
         op->type_a = TVG_TYPE_U8, op->type_b = TVG_TYPE_I8;
     op->flags = blas->flags;
-    if (blas->cublas) {
+    if (blas->gpu) {
         op->on_gpu = 1;
         if (arg->has_types) {
             op->type_a = op->type_b = tvg_cuda_type((uint8_t)arg->character[TVG_ROLE_TYPEA]);

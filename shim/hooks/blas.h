@@ -35,7 +35,8 @@ struct tvg_blas {
     uint16_t kind; /* enum tvg_kind */
     uint8_t type_a, type_b, type_c, type_compute;
     uint8_t fortran;   /* characters are letters, there is no order */
-    uint8_t cublas;    /* cuBLAS enumerations, column-major, on a GPU */
+    uint8_t by_number; /* enumerations count from 0, column-major: cuBLAS, ATen */
+    uint8_t gpu;
     uint8_t wide_int;  /* integers are 64 bits wide by name */
     uint8_t chars[TVG_BLAS_CHARS + 1], dims[TVG_BLAS_DIMS + 1]; /* enum tvg_blas_role, in key order */
     uint32_t flags;    /* enum tvg_op_flag that always hold */

@@ -74,6 +74,25 @@ bool tvg_catch_is_bound(const struct tvg_catch *catch)
     return catch >= tvg_bound && catch < tvg_bound + BOUND_MAX;
 }
 
+void *tvg_catch_stub(const struct tvg_catch *bound)
+{
+    return (void *)(tvg_bound_stubs + BOUND_STUB_BYTES * (bound - tvg_bound));
+}
+
+struct tvg_catch *tvg_catch_reserve(const struct tvg_catch *template, uint8_t net, void **stub)
+{
+    uint32_t mine = atomic_fetch_add(&bound_used, 1);
+    if (mine >= BOUND_MAX) {
+        atomic_store(&bound_used, BOUND_MAX);
+        return NULL;
+    }
+    tvg_bound[mine] = *template;
+    tvg_bound[mine].entry.number = (uint16_t)(BOUND_FIRST_NUMBER + mine);
+    tvg_bound[mine].entry.net = net;
+    *stub = tvg_catch_stub(&tvg_bound[mine]);
+    return &tvg_bound[mine];
+}
+
 void *tvg_catch_bind(const struct tvg_catch *catch, void *target)
 {
     uint32_t used = atomic_load_explicit(&bound_used, memory_order_acquire);
@@ -81,16 +100,13 @@ void *tvg_catch_bind(const struct tvg_catch *catch, void *target)
         if (atomic_load_explicit(&bound_ready[i], memory_order_acquire) && tvg_bound[i].exported == target &&
             tvg_bound[i].gnu_hash == catch->gnu_hash && strcmp(tvg_bound[i].entry.name, catch->entry.name) == 0)
             return (void *)(tvg_bound_stubs + BOUND_STUB_BYTES * i);
-    uint32_t mine = atomic_fetch_add(&bound_used, 1);
-    if (mine >= BOUND_MAX) {
-        atomic_store(&bound_used, BOUND_MAX);
+    void *stub;
+    struct tvg_catch *bound = tvg_catch_reserve(catch, TVG_NET_DLSYM, &stub);
+    if (!bound) {
         tvg_note("found-not-catchable", catch->entry.name, "dlsym was asked for more different functions than there is room for");
         return target;
     }
-    tvg_bound[mine] = *catch;
-    tvg_bound[mine].entry.number = (uint16_t)(BOUND_FIRST_NUMBER + mine);
-    tvg_bound[mine].entry.net = TVG_NET_DLSYM;
-    tvg_bound[mine].exported = target;
-    atomic_store_explicit(&bound_ready[mine], 1, memory_order_release);
-    return (void *)(tvg_bound_stubs + BOUND_STUB_BYTES * mine);
+    bound->exported = target;
+    atomic_store_explicit(&bound_ready[bound - tvg_bound], 1, memory_order_release);
+    return stub;
 }

@@ -20,6 +20,9 @@ bool tvg_is_own(const void *address);
 /* An address to hand out instead of `target`: calls to it are recorded under catch->entry.name and go on to `target`, whoever calls. The
  * same pair gives the same address. `target` itself when there is no room left (noted). */
 void *tvg_catch_bind(const struct tvg_catch *catch, void *target);
+/* A bound catch made from `template` whose `exported` the caller sets before the stub is reached; *stub is its address. NULL: none is left. */
+struct tvg_catch *tvg_catch_reserve(const struct tvg_catch *template, uint8_t net, void **stub);
+void *tvg_catch_stub(const struct tvg_catch *bound);
 bool tvg_catch_is_bound(const struct tvg_catch *catch);
 
 /* The first definition of `name` behind the shim in the global scope. */

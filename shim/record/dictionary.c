@@ -5,6 +5,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "../intercept/inline.h"
 #include "../intercept/resolve.h"
 #include "../sources/source.h"
 #include "state.h"
@@ -78,7 +79,7 @@ static void describe(struct tvg_op *op, const struct tvg_entry *entry, const str
     const void *caller = (const void *)(uintptr_t)key->word[TVG_KEY_WORDS - 1];
     memset(op, 0, sizeof *op);
     op->device = -1;
-    op->library = tvg_object_name(target, &base);
+    op->library = tvg_object_name(tvg_inline_code(target), &base);
     op->function = entry->name;
     op->net = entry->net;
     op->caller = (uint64_t)(uintptr_t)caller;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_MAX_LENGTH = 128, ARGS_MAX = 40, SPELLINGS_MAX = 24, TYPES_MAX = 32, SEEN_MAX = 8192, NUMBERS_PER_FILE = 8192 };
+enum { NAME_MAX_LENGTH = 192, ARGS_MAX = 40, SPELLINGS_MAX = 24, TYPES_MAX = 32, SEEN_MAX = 8192, NUMBERS_PER_FILE = 8192 };
 
 enum class { CHARACTER, DIMENSION, STRIDE, SCALAR, REAL_SCALAR, POINTER, VALUE, GROUP_COUNT };
 static const struct role {
@@ -46,10 +46,10 @@ struct spelling {
     bool wide, bare;
 };
 
-enum convention { CBLAS, FORTRAN, CUBLAS, CONVENTIONS };
+enum convention { CBLAS, FORTRAN, CUBLAS, ATEN, CONVENTIONS };
 
 struct line {
-    char kind[16], pattern[64], flags[8][16];
+    char kind[16], pattern[160], flags[8][16];
     struct argument args[ARGS_MAX];
     int arg_count, flag_count;
     bool returns, fortran;
@@ -57,10 +57,11 @@ struct line {
 };
 
 static struct element_type types[TYPES_MAX];
-static const char *const convention_names[CONVENTIONS] = {"cblas", "fortran", "cublas"};
+static const char *const convention_names[CONVENTIONS] = {"cblas", "fortran", "cublas", "aten"};
 static struct spelling spellings[CONVENTIONS][SPELLINGS_MAX];
 static int type_count, spelling_count[CONVENTIONS], number, first_number, line_number;
 static enum convention convention;
+static char libraries[512];
 static const char *file_name;
 static enum { TO_C, TO_LIST } output;
 static char *seen[SEEN_MAX];
@@ -175,7 +176,8 @@ static void print_constants(const struct line *line, const struct element_type *
         printf(", .%s = TVG_TYPE_", field[i]);
         print_upper(type->storage[i]);
     }
-    printf(", .fortran = %d, .cublas = %d, .wide_int = %d, .chars = {", line->fortran, line->convention == CUBLAS, wide);
+    printf(", .fortran = %d, .by_number = %d, .gpu = %d, .wide_int = %d, .chars = {", line->fortran,
+           line->convention == CUBLAS || line->convention == ATEN, line->convention == CUBLAS, wide);
     for (int i = 0; i < line->arg_count; i++)
         if (line->args[i].role->class == CHARACTER)
             printf("TVG_ROLE_%s, ", line->args[i].role->constant);
@@ -403,14 +405,49 @@ static void read_hook(char **rest)
     number++;
 }
 
+/* inline NAME BODY|- : patched in the libraries named by the last `libraries` line, or only found there. */
+static void print_rule(const char *name, const char *describe, const char *detail, const char *body)
+{
+    if (!libraries[0])
+        fail("inline needs a libraries line before it", name);
+    if (output == TO_LIST)
+        printf("%s\t%s\t64\tinline\n", name, body);
+    else
+        printf("static const struct tvg_inline_rule tvg_rule_%d TVG_INLINE_SECTION = {{{\"%s\", %s, %s, 0, TVG_NET_INLINE},\n"
+               "    (void (*)(void))%s, NULL, 0x%08xu, 0, NULL}, \"%s\"};\n\n",
+               number, name, describe, detail, body, gnu_hash(name), libraries);
+    number++;
+}
+
+static void read_inline(char **rest)
+{
+    const char *name = strtok_r(NULL, " \t\n", rest), *body = name ? strtok_r(NULL, " \t\n", rest) : NULL;
+    if (!body || strtok_r(NULL, " \t\n", rest))
+        fail("inline NAME BODY, or inline NAME -", name);
+    bool only_found = strcmp(body, "-") == 0;
+    if (output == TO_C && !only_found)
+        printf("void %s(void);\n", body);
+    print_rule(name, "NULL", "NULL", only_found ? "NULL" : body);
+}
+
 static void expand(const struct line *line, const struct element_type *type)
 {
     char name[NAME_MAX_LENGTH];
     const char *mark = strchr(line->pattern, '?');
     if (mark)
-        snprintf(name, sizeof name, "%.*s%.16s%.63s", (int)(mark - line->pattern), line->pattern, type->letter, mark + 1);
+        snprintf(name, sizeof name, "%.*s%.16s%.159s", (int)(mark - line->pattern), line->pattern, type->letter, mark + 1);
     else
         copy(name, sizeof name, line->pattern);
+    if (has_flag(line, "inline")) {
+        char body[NAME_MAX_LENGTH + 16], detail[NAME_MAX_LENGTH + 32], function[NAME_MAX_LENGTH + 32];
+        snprintf(body, sizeof body, "%s_64", name);
+        snprintf(detail, sizeof detail, "&detail_%s", body);
+        snprintf(function, sizeof function, "body_%s", body);
+        if (output == TO_C)
+            print_body(line, type, body, true);
+        print_rule(name, has_flag(line, "strided") ? "tvg_blas_describe_strided" : "tvg_blas_describe", detail, function);
+        return;
+    }
     for (int wide = 0; wide < 2; wide++) {
         char body[NAME_MAX_LENGTH + 16];
         bool printed = false;
@@ -534,9 +571,18 @@ static void read_convention(const char *name)
     fail("no such convention", name);
 }
 
+static void read_libraries(const char *rest)
+{
+    while (isspace((unsigned char)*rest))
+        rest++;
+    copy(libraries, sizeof libraries, rest);
+    for (size_t length = strlen(libraries); length > 0 && isspace((unsigned char)libraries[length - 1]);)
+        libraries[--length] = 0;
+}
+
 static void read_file(const char *path)
 {
-    char text[1024];
+    char text[2048];
     FILE *file = fopen(path, "r");
     file_name = path;
     line_number = 0;
@@ -558,6 +604,10 @@ static void read_file(const char *path)
             read_type(&rest);
         else if (strcmp(word, "hook") == 0)
             read_hook(&rest);
+        else if (strcmp(word, "inline") == 0)
+            read_inline(&rest);
+        else if (strcmp(word, "libraries") == 0)
+            read_libraries(rest);
         else if (strcmp(word, "numbers") == 0)
             first_number = number = atoi(strtok_r(NULL, " \t\n", &rest));
         else
@@ -578,7 +628,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (output == TO_C)
-        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/intercept/wrapper.h\"\n#include \"shim/sources/gpu.h\"\n\n", argv[first]);
+        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/intercept/inline.h\"\n#include \"shim/sources/gpu.h\"\n\n", argv[first]);
     for (int i = first; i < argc; i++) {
         type_count = spelling_count[0] = spelling_count[1] = 0;
         read_file(argv[i]);

@@ -1,0 +1,24 @@
+/* The third net: functions that their own library calls directly are patched at names from its symbol table, when it is loaded, before its
+ * constructors run. Which names in which libraries: `inline` lines of the spec tables. */
+#ifndef TVG_SHIM_INLINE_H
+#define TVG_SHIM_INLINE_H
+
+#include "wrapper.h"
+
+/* One rule: a name, the body that stands for it, and where it is looked for. */
+struct tvg_inline_rule {
+    struct tvg_catch catch;  /* the entry, body and hash that each patched address gets a copy of; body NULL: only found, for tvg_inline_symbol */
+    const char *libraries;   /* beginnings of file names, separated by blanks */
+};
+extern const struct tvg_inline_rule __start_tvg_inline_rules[], __stop_tvg_inline_rules[];
+#define TVG_INLINE_SECTION __attribute__((section("tvg_inline_rules"), used, aligned(8)))
+
+/* Patches what is loaded already and asks the dynamic linker to be told of what comes. Once, at load. */
+void tvg_inline_start(void);
+/* The address of a name that a rule looks for, in the object that holds `code`; NULL when it has none. */
+void *tvg_inline_symbol(const void *code, const char *name);
+
+/* For a relocated original (what a patched function's wrapper calls), the function's own address; any other address unchanged. */
+const void *tvg_inline_code(const void *original);
+
+#endif
