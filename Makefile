@@ -97,7 +97,7 @@ include $(sort $(wildcard */build.mk))
 #: clean      remove build/
 
 # Packages by what needs them. `make demo` installs the first group, `make deps` and `make test` also the second, `make bench` all.
-DEBIAN_build := gcc make libc6-dev libmsgpack-dev liblz4-dev libxxhash-dev libjansson-dev python3-venv
+DEBIAN_build := gcc make libc6-dev libmsgpack-dev liblz4-dev libxxhash-dev libjansson-dev libcapstone-dev python3-venv
 DEBIAN_test  := libcmocka-dev libopenblas-dev libblis-dev libpapi-dev libunwind-dev binutils gfortran g++ clang valgrind
 DEBIAN_bench := uftrace ltrace lttng-tools liblttng-ust-dev
 
