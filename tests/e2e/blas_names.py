@@ -48,7 +48,7 @@ FORTRAN_BY_HAND = [
 
 
 def _preprocessed(header):
-    done = subprocess.run(["gcc", "-E", "-P", "-x", "c", "-"], input=f"#include <{header}>\n", capture_output=True, text=True, check=True)
+    done = subprocess.run(["gcc", "-E", "-P", "-I/usr/include/x86_64-linux-gnu/openblas-pthread", "-x", "c", "-"], input=f"#include <{header}>\n", capture_output=True, text=True, check=True)
     return re.sub(r"\s+", " ", done.stdout)
 
 
