@@ -158,11 +158,11 @@ static void forget_gone(void)
 
 void tvg_load_event_poll(void)
 {
-    int saved = errno, free_value = 0, self = getpid();
     struct counts now = {0, 0};
     dl_iterate_phdr(read_counts, &now);
     if (now.adds == last_adds && now.subs == last_subs)
         return;
+    int saved = errno, free_value = 0, self = getpid();
     if (!atomic_compare_exchange_strong(&owner, &free_value, self)) {
         if (free_value == self || !atomic_compare_exchange_strong(&owner, &free_value, self)) {
             errno = saved;

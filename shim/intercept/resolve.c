@@ -194,6 +194,26 @@ static const char *keep_name(const char *name)
     return kept ? kept : "";
 }
 
+static const char *file_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return keep_name(slash ? slash + 1 : path);
+}
+
+/* The linker's list has no name for the program itself. */
+static const char *program_name(void)
+{
+    static _Atomic(const char *) kept;
+    const char *name = atomic_load_explicit(&kept, memory_order_relaxed);
+    if (!name) {
+        char path[1024];
+        ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+        path[length > 0 ? length : 0] = 0;
+        atomic_store_explicit(&kept, name = file_of(path), memory_order_relaxed);
+    }
+    return name;
+}
+
 struct naming {
     const void *address;
     const struct link_map *object;
@@ -215,15 +235,7 @@ const char *tvg_object_name(const void *address, void **base)
         tvg_objects_hold(find_object, &naming);
     const char *name = "";
     if (naming.object) {
-        char path[1024];
-        name = naming.object->l_name;
-        if (name[0] == 0) { /* the program itself */
-            ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-            path[length > 0 ? length : 0] = 0;
-            name = path;
-        }
-        const char *slash = strrchr(name, '/');
-        name = keep_name(slash ? slash + 1 : name);
+        name = naming.object->l_name[0] ? file_of(naming.object->l_name) : program_name();
         if (base)
             *base = (void *)naming.object->l_addr;
     }

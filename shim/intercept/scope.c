@@ -255,7 +255,8 @@ static bool walk_needed(struct link_map *object, tvg_scope_visit *visit, void *c
 bool tvg_scope_walk(struct link_map *object, tvg_scope_visit *visit, void *context)
 {
     static bool looked;
-    tvg_object_self();
+    if (!first_object) /* called before our constructor */
+        init_held(NULL);
     if (!looked) {
         find_lists();
         looked = true;
