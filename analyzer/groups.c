@@ -55,12 +55,12 @@ static void count(struct tvg_groups *groups, const struct tvg_group *group)
 
 static void close_run(struct tvg_groups *groups, struct tvg_group_lane *lane, int which)
 {
-    if (lane->run[which].length > 1) {
-        struct tvg_group group = {.kind = which ? TVG_GROUP_SAME_B : TVG_GROUP_SAME_A, .member_count = lane->run[which].member_count,
-                                  .run_length = lane->run[which].length, .independent = lane->run[which].independent};
-        memcpy(group.member, lane->run[which].member, sizeof group.member);
-        count(groups, &group);
-    }
+    if (!lane->run[which].length)
+        return;
+    struct tvg_group group = {.kind = which ? TVG_GROUP_SAME_B : TVG_GROUP_SAME_A, .member_count = lane->run[which].member_count,
+                              .run_length = lane->run[which].length, .independent = lane->run[which].independent};
+    memcpy(group.member, lane->run[which].member, sizeof group.member);
+    count(groups, &group);
     lane->run[which].length = 0;
 }
 
@@ -68,6 +68,7 @@ void tvg_groups_close(struct tvg_groups *groups, struct tvg_group_lane *lane)
 {
     close_run(groups, lane, 0);
     close_run(groups, lane, 1);
+    lane->last.a = lane->last.b = 0;
 }
 
 static bool meets(uint64_t address, uint64_t bytes, uint64_t low, uint64_t high)
@@ -75,48 +76,52 @@ static bool meets(uint64_t address, uint64_t bytes, uint64_t low, uint64_t high)
     return address < high && low < address + bytes;
 }
 
-/* Puts the call into the run; what an earlier member wrote may not be what this one reads. */
-static void extend(struct tvg_group_lane *lane, int which, const struct tvg_op_facts *facts, uint32_t op, uint64_t a, uint64_t b, uint64_t c)
+static void begin(struct tvg_group_lane *lane, int which, const struct tvg_op_facts *facts)
 {
-    if (lane->run[which].length == 0) {
-        lane->run[which].shared = which ? b : a;
-        lane->run[which].member_count = 0;
-        lane->run[which].independent = facts->span_a && facts->span_b && facts->span_c;
-        lane->run[which].written_low = c;
-        lane->run[which].written_high = c + facts->span_c;
-    } else {
-        uint64_t low = lane->run[which].written_low, high = lane->run[which].written_high;
-        if (!facts->span_a || !facts->span_b || !facts->span_c || meets(a, facts->span_a, low, high) || meets(b, facts->span_b, low, high))
-            lane->run[which].independent = false;
-        if (c < low)
-            lane->run[which].written_low = c;
-        if (c + facts->span_c > high)
-            lane->run[which].written_high = c + facts->span_c;
-    }
-    lane->run[which].last = which ? a : b;
+    lane->run[which].length = lane->run[which].member_count = 1;
+    lane->run[which].member[0] = lane->last.op;
+    lane->run[which].independent = facts->span_a && facts->span_b && facts->span_c;
+    lane->run[which].written_low = lane->last.c;
+    lane->run[which].written_high = lane->last.c + facts->span_c;
+}
+
+/* Puts the call into the run; what an earlier member wrote may not be what this one reads. */
+static void extend(struct tvg_group_lane *lane, int which, const struct tvg_op_facts *facts, const struct tvg_group_call *call)
+{
+    uint64_t low = lane->run[which].written_low, high = lane->run[which].written_high;
+    if (!facts->span_a || !facts->span_b || !facts->span_c || meets(call->a, facts->span_a, low, high) || meets(call->b, facts->span_b, low, high))
+        lane->run[which].independent = false;
+    if (call->c < low)
+        lane->run[which].written_low = call->c;
+    if (call->c + facts->span_c > high)
+        lane->run[which].written_high = call->c + facts->span_c;
     lane->run[which].length++;
     if (lane->run[which].member_count < MEMBERS)
-        lane->run[which].member[lane->run[which].member_count++] = op;
+        lane->run[which].member[lane->run[which].member_count++] = call->op;
 }
 
 void tvg_groups_add(struct tvg_groups *groups, struct tvg_group_lane *lane, const struct tvg_batch *batch)
 {
     for (uint32_t row = 0; row < batch->count; row++) {
-        uint32_t op = batch->op[row];
-        const struct tvg_op_facts *facts = &batch->facts[op];
+        const struct tvg_op_facts *facts = &batch->facts[batch->op[row]];
         if (!facts->product) {
             tvg_groups_close(groups, lane);
             continue;
         }
-        uint64_t a = facts->swapped ? batch->b[row] : batch->a[row], b = facts->swapped ? batch->a[row] : batch->b[row];
-        bool more_a = lane->run[0].length && a == lane->run[0].shared && b != lane->run[0].last && a;
-        bool more_b = lane->run[1].length && b == lane->run[1].shared && a != lane->run[1].last && b;
-        if (!more_a)
-            close_run(groups, lane, 0);
-        if (!more_b)
-            close_run(groups, lane, 1);
-        extend(lane, 0, facts, op, a, b, batch->c[row]);
-        extend(lane, 1, facts, op, a, b, batch->c[row]);
+        struct tvg_group_call call = {facts->swapped ? batch->b[row] : batch->a[row], facts->swapped ? batch->a[row] : batch->b[row], batch->c[row],
+                                      batch->op[row]};
+        const struct tvg_group_call *last = &lane->last;
+        bool same_a = call.a == last->a && call.a && call.b != last->b, same_b = call.b == last->b && call.b && call.a != last->a;
+        if (same_a | same_b | (lane->run[0].length != 0) | (lane->run[1].length != 0))
+            for (int which = 0; which < 2; which++) {
+                if (which ? same_b : same_a) {
+                    if (!lane->run[which].length)
+                        begin(lane, which, &batch->facts[last->op]);
+                    extend(lane, which, facts, &call);
+                } else
+                    close_run(groups, lane, which);
+            }
+        lane->last = call;
     }
 }
 

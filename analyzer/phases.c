@@ -23,21 +23,20 @@ void tvg_waiting_add(struct tvg_waiting *waiting, const struct tvg_ops_info *inf
 {
     if (!batch->count)
         return;
-    double ticks = 0, cpu_ticks = 0, long_gaps = 0, short_gaps = 0;
-    uint64_t end = waiting->last_end;
+    uint64_t ticks = 0, cpu_ticks = 0, gaps[2] = {0, 0}, end = waiting->last_end;
     for (uint32_t row = 0; row < batch->count; row++) {
         uint64_t start = batch->start[row];
         if (end && start > end)
-            *(start - end >= long_gap_ticks ? &long_gaps : &short_gaps) += (double)(start - end);
-        ticks += (double)batch->duration[row];
-        cpu_ticks += (double)batch->duration[row] * batch->facts[batch->op[row]].threads;
+            gaps[start - end >= long_gap_ticks] += start - end;
+        ticks += batch->duration[row];
+        cpu_ticks += batch->duration[row] * batch->facts[batch->op[row]].threads;
         end = start + batch->duration[row];
     }
     waiting->last_end = end;
-    waiting->ops += ticks * seconds_per_tick;
-    waiting->ops_cpu += cpu_ticks * seconds_per_tick;
-    waiting->long_gaps += long_gaps * seconds_per_tick;
-    waiting->short_gaps += short_gaps * seconds_per_tick;
+    waiting->ops += (double)ticks * seconds_per_tick;
+    waiting->ops_cpu += (double)cpu_ticks * seconds_per_tick;
+    waiting->long_gaps += (double)gaps[1] * seconds_per_tick;
+    waiting->short_gaps += (double)gaps[0] * seconds_per_tick;
     double thread = (double)info->cpu_thread_ns * 1e-9, process = (double)info->cpu_process_ns * 1e-9;
     if (waiting->open) {
         thread -= (double)waiting->cpu_thread_ns * 1e-9;

@@ -8,7 +8,7 @@
 #include "profile_build.h"
 #include "sources_decode.h"
 
-enum { TRIPLES = 1 << 16, WRITTEN = 1 << 15, DISTINCT = 1 << 16, DISTINCT_PROBES = 8, DISTINCT_MAX = 256 };
+enum { TRIPLES = 1 << 15, WRITTEN = 1 << 13, DISTINCT = 1 << 16, DISTINCT_PROBES = 8, DISTINCT_MAX = 256 };
 static const double long_gap_seconds = 1e-3;
 
 /* Sums of one op over the present process, in ticks. */

@@ -63,9 +63,14 @@ void tvg_busy_finish(struct tvg_busy *busy, struct tvg_busy_result *result); /* 
 
 /* --- groups.c: runs of calls that share an operand ------------------------------------------------------------------- */
 struct tvg_groups;
-struct tvg_group_lane { /* a thread's run in progress; starts zeroed */
+struct tvg_group_call {
+    uint64_t a, b, c;
+    uint32_t op;
+};
+struct tvg_group_lane { /* a thread's last call and its runs in progress; starts zeroed */
+    struct tvg_group_call last;
     struct {
-        uint64_t shared, last, length;
+        uint64_t length; /* 0: no run */
         uint32_t member_count;
         uint32_t member[8];
         uint64_t written_low, written_high; /* union of what the members wrote */

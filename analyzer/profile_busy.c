@@ -4,7 +4,7 @@
 
 #include "profile_build.h"
 
-enum { CHUNK_INTERVALS = 1024, CHUNKS = 512, BUCKETS = 1 << 19, FIRST_SHIFT = 12 };
+enum { CHUNK_INTERVALS = 1024, CHUNKS = 512, BUCKETS = 1 << 19, FIRST_SHIFT = 16 };
 #define FIRST_BIT ((uint64_t)1 << 63)
 
 struct interval {
