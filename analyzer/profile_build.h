@@ -52,7 +52,7 @@ struct tvg_busy;
 struct tvg_busy_result {
     uint64_t first_start, last_end;       /* ticks; 0 when there was no op */
     double busy[TVG_BUSY_CLASSES];        /* ticks in which at least one op ran, by the class of the op that came first */
-    double gap[TVG_BUSY_CLASSES];         /* ticks without op, by the class of the op that ended the gap */
+    double gap[TVG_BUSY_CLASSES];         /* ticks without op, by the class of the op that ended the gap; before the first step: load */
     double long_gap;                      /* part of them in gaps of at least long_gap_ticks */
     double error_ticks;                   /* the busy total is right within this */
 };

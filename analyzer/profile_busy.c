@@ -99,7 +99,7 @@ static inline void merge(struct tvg_busy *busy, uint64_t start, uint64_t end, bo
     enum tvg_busy_class class = class_of(busy, start, first);
     if (start > busy->frontier) {
         uint64_t gap = start - busy->frontier;
-        busy->result.gap[class] += (double)gap;
+        busy->result.gap[busy->frontier < busy->load_until ? TVG_BUSY_LOAD : class] += (double)gap;
         if (gap >= busy->long_gap_ticks)
             busy->result.long_gap += (double)gap;
         busy->frontier = start;
