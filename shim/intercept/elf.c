@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { HIDDEN_VERSION = 0x8000 };
+#define HIDDEN_VERSION 0x8000u
 
 uint32_t tvg_gnu_hash(const char *name)
 {
@@ -35,6 +35,8 @@ bool tvg_elf_read(uintptr_t base, const ElfW(Dyn) *dynamic, struct tvg_elf *elf)
         case DT_GNU_HASH: elf->gnu_hash = (const uint32_t *)address; break;
         case DT_HASH: elf->sysv_hash = (const uint32_t *)address; break;
         case DT_VERSYM: elf->versions = (const ElfW(Half) *)address; break;
+        case DT_VERDEF: elf->defined_versions = (const ElfW(Verdef) *)address; break;
+        case DT_VERNEED: elf->needed_versions = (const ElfW(Verneed) *)address; break;
         case DT_JMPREL: elf->plt = (const ElfW(Rela) *)address; break;
         case DT_PLTRELSZ: elf->plt_count = d->d_un.d_val / sizeof(ElfW(Rela)); break;
         case DT_RELA: elf->rela = (const ElfW(Rela) *)address; break;
@@ -71,13 +73,50 @@ static bool is_definition(const struct tvg_elf *elf, const ElfW(Sym) *symbol, co
            strcmp(elf->strings + symbol->st_name, name) == 0;
 }
 
-/* Keeps the best of several versions of a name: the default one. */
-static bool is_better(const struct tvg_elf *elf, uint32_t index, const ElfW(Sym) *best)
+static const char *defined_version(const struct tvg_elf *elf, unsigned number)
 {
-    return best == NULL || (elf->versions && !(elf->versions[index] & HIDDEN_VERSION));
+    const ElfW(Verdef) *d = elf->defined_versions;
+    for (; d; d = d->vd_next ? (const void *)((const char *)d + d->vd_next) : NULL)
+        if (d->vd_ndx == number)
+            return elf->strings + ((const ElfW(Verdaux) *)(const void *)((const char *)d + d->vd_aux))->vda_name;
+    return NULL;
 }
 
-void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash)
+const char *tvg_elf_wanted_version(const struct tvg_elf *elf, const char *name)
+{
+    if (!elf->versions || !elf->needed_versions)
+        return NULL;
+    /* references come before definitions in a table that has a GNU hash; the older hash says how many symbols there are */
+    uint32_t count = elf->gnu_hash ? elf->gnu_hash[1] : elf->sysv_hash[1], index = 1;
+    while (index < count && (elf->symbols[index].st_shndx != SHN_UNDEF || strcmp(elf->strings + elf->symbols[index].st_name, name) != 0))
+        index++;
+    if (index >= count)
+        return NULL;
+    unsigned number = elf->versions[index] & ~HIDDEN_VERSION;
+    for (const ElfW(Verneed) *need = elf->needed_versions; need; need = need->vn_next ? (const void *)((const char *)need + need->vn_next) : NULL) {
+        const ElfW(Vernaux) *version = (const void *)((const char *)need + need->vn_aux);
+        for (; version; version = version->vna_next ? (const void *)((const char *)version + version->vna_next) : NULL)
+            if (version->vna_other == number)
+                return elf->strings + version->vna_name;
+    }
+    return NULL;
+}
+
+/* Whether this definition is to be taken, of several versions of a name: the one asked for, else the default one, else the first. */
+static bool is_better(const struct tvg_elf *elf, uint32_t index, const ElfW(Sym) *best, const char *version)
+{
+    if (!elf->versions)
+        return best == NULL;
+    unsigned number = elf->versions[index];
+    if (version && elf->defined_versions) {
+        const char *name = defined_version(elf, number & ~HIDDEN_VERSION);
+        if ((number & ~HIDDEN_VERSION) > 1 && name)
+            return strcmp(name, version) == 0;
+    }
+    return best == NULL || !(number & HIDDEN_VERSION);
+}
+
+void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash, const char *version)
 {
     const ElfW(Sym) *best = NULL;
     if (elf->gnu_hash) {
@@ -89,7 +128,7 @@ void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash)
         if (index >= first && index != 0)
             for (;; index++) {
                 uint32_t entry = chain[index - first];
-                if ((entry | 1) == (hash | 1) && is_definition(elf, elf->symbols + index, name) && is_better(elf, index, best))
+                if ((entry | 1) == (hash | 1) && is_definition(elf, elf->symbols + index, name) && is_better(elf, index, best, version))
                     best = elf->symbols + index;
                 if (entry & 1)
                     break;
@@ -97,7 +136,7 @@ void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash)
     } else {
         const uint32_t *table = elf->sysv_hash, buckets = table[0];
         for (uint32_t index = buckets ? table[2 + sysv_hash(name) % buckets] : 0; index != 0; index = table[2 + buckets + index])
-            if (is_definition(elf, elf->symbols + index, name) && is_better(elf, index, best))
+            if (is_definition(elf, elf->symbols + index, name) && is_better(elf, index, best, version))
                 best = elf->symbols + index;
     }
     return best ? address_of(elf, best) : NULL;

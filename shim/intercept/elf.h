@@ -14,6 +14,8 @@ struct tvg_elf {
     const char *strings;
     const uint32_t *gnu_hash, *sysv_hash;
     const ElfW(Half) *versions;
+    const ElfW(Verdef) *defined_versions;
+    const ElfW(Verneed) *needed_versions;
     const ElfW(Rela) *plt, *rela;
     size_t plt_count, rela_count;
     bool symbolic; /* linked with -Bsymbolic: its own references stay inside */
@@ -22,7 +24,10 @@ bool tvg_elf_read(uintptr_t base, const ElfW(Dyn) *dynamic, struct tvg_elf *elf)
 uint32_t tvg_gnu_hash(const char *name);
 /* Whether the object may define a symbol of that hash: one read of its Bloom filter. True when it has no such filter. */
 bool tvg_elf_may_define(const struct tvg_elf *elf, uint32_t hash);
-/* The address of the function or object that `elf` exports under `name`, its default version if there are several; NULL when none. */
-void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash);
+/* The version that the object's own reference to `name` asks for ("LIBBLAS_1"), or NULL: it has no such reference, or one without version. */
+const char *tvg_elf_wanted_version(const struct tvg_elf *elf, const char *name);
+/* The address of the function or object that `elf` exports under `name`, in that version (NULL, or the object has no versions: the default
+ * one); NULL when none. */
+void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash, const char *version);
 
 #endif

@@ -53,7 +53,7 @@ static unsigned count_names(const struct tvg_elf *elf)
 {
     unsigned count = 0;
     for (const struct tvg_catch *catch = __start_tvg_catches; catch < __stop_tvg_catches; catch++)
-        if (tvg_elf_may_define(elf, catch->gnu_hash) && tvg_elf_symbol(elf, catch->entry.name, catch->gnu_hash))
+        if (tvg_elf_may_define(elf, catch->gnu_hash) && tvg_elf_symbol(elf, catch->entry.name, catch->gnu_hash, NULL))
             count++;
     return count;
 }

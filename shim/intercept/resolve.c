@@ -18,6 +18,7 @@ struct search {
     uint32_t hash;
     const void *caller;
     bool in_scope_only;
+    const char *version; /* that the caller's object was linked against, or NULL */
     void *found;
 };
 
@@ -26,7 +27,7 @@ static bool look_in(struct link_map *object, void *context)
     struct search *search = context;
     struct tvg_elf elf;
     if (tvg_elf_read(object->l_addr, object->l_ld, &elf))
-        search->found = tvg_elf_symbol(&elf, search->name, search->hash);
+        search->found = tvg_elf_symbol(&elf, search->name, search->hash, search->version);
     return search->found != NULL;
 }
 
@@ -34,6 +35,9 @@ static void look(void *context)
 {
     struct search *search = context;
     struct link_map *caller = search->caller ? tvg_object_at(search->caller) : NULL;
+    struct tvg_elf elf;
+    if (caller && tvg_elf_read(caller->l_addr, caller->l_ld, &elf))
+        search->version = tvg_elf_wanted_version(&elf, search->name);
     if (tvg_scope_walk(caller, look_in, search) || search->in_scope_only)
         return;
     for (struct link_map *object = tvg_object_first(); object; object = object->l_next)
@@ -47,7 +51,7 @@ static void *resolve(const struct tvg_entry *entry, const void *caller, bool in_
     if (tvg_catch_is_bound(catch))
         return catch->exported;
     int saved = errno;
-    struct search search = {entry->name, catch->gnu_hash, caller, in_scope_only, NULL};
+    struct search search = {entry->name, catch->gnu_hash, caller, in_scope_only, NULL, NULL};
     tvg_objects_hold(look, &search);
     errno = saved;
     return search.found;
@@ -58,19 +62,9 @@ void *tvg_resolve_in_scope(const struct tvg_entry *entry, const void *caller)
     return resolve(entry, caller, true);
 }
 
-void *tvg_resolve(const struct tvg_entry *entry, const void *caller)
-{
-    tvg_load_event_poll();
-    void *target = resolve(entry, caller, false);
-    if (!target)
-        tvg_note("unresolved", entry->name, "called, but no loaded object defines it: only a weak reference, or a lazily bound one that nothing satisfies, "
-                 "gets here; the call goes to address 0, as the weak reference would have");
-    return target;
-}
-
 void *tvg_resolve_next(const char *name)
 {
-    struct search search = {name, tvg_gnu_hash(name), NULL, true, NULL};
+    struct search search = {name, tvg_gnu_hash(name), NULL, true, NULL, NULL};
     tvg_objects_hold(look, &search);
     return search.found;
 }
@@ -113,18 +107,34 @@ static void line_write(struct line *line, const struct tvg_entry *entry, const v
     atomic_store_explicit(&line->version, version + 2, memory_order_release);
 }
 
-static void *cached(const struct tvg_entry *entry, const void *caller, uint32_t *flags)
+static void *find(const struct tvg_entry *entry, const void *caller, uint32_t *flags)
 {
-    struct line *line = line_of(entry, caller);
-    void *target;
-    if (line_read(line, entry, caller, &target, flags))
-        return target;
     const struct tvg_catch *catch = tvg_catch_of(entry);
-    target = tvg_resolve(entry, caller);
+    struct line *line = line_of(entry, caller);
+    void *target = resolve(entry, caller, false);
     *flags = !catch->bare || (target && tvg_object_defines(target, catch->bare_witness));
     if (target)
         line_write(line, entry, caller, target, *flags);
+    else
+        tvg_note("unresolved", entry->name, "called, but no loaded object defines it: only a weak reference, or a lazily bound one that nothing "
+                 "satisfies, gets here; the call goes to address 0, as the weak reference would have");
     return target;
+}
+
+static void *cached(const struct tvg_entry *entry, const void *caller, uint32_t *flags)
+{
+    void *target;
+    if (line_read(line_of(entry, caller), entry, caller, &target, flags))
+        return target;
+    tvg_load_event_poll();
+    return find(entry, caller, flags);
+}
+
+void *tvg_resolve(const struct tvg_entry *entry, const void *caller)
+{
+    uint32_t flags;
+    tvg_load_event_poll(); /* it may empty the cache */
+    return cached(entry, caller, &flags);
 }
 
 void *tvg_target(const struct tvg_entry *entry, const void *caller)
@@ -161,7 +171,7 @@ static void find_witness(void *context)
     struct link_map *object = tvg_object_at(witness->address);
     struct tvg_elf elf;
     if (object && tvg_elf_read(object->l_addr, object->l_ld, &elf))
-        witness->defines = tvg_elf_symbol(&elf, witness->name, tvg_gnu_hash(witness->name)) != NULL;
+        witness->defines = tvg_elf_symbol(&elf, witness->name, tvg_gnu_hash(witness->name), NULL) != NULL;
 }
 
 bool tvg_object_defines(const void *address, const char *name)

@@ -153,6 +153,23 @@ def test_a_cascade_inside_the_library_counts_once(shop):
     assert [op["function"] for op in ops] == ["cblas_sgemm"] * 2
 
 
+def test_symbol_versions(shop):
+    """A caller linked against an old version keeps it, though the provider has a newer default."""
+    old_map, new_map = shop.folder / "old.map", shop.folder / "new.map"
+    old_map.write_text("BLAS_1 { cblas_sgemm; };\n")
+    new_map.write_text("BLAS_1 { cblas_sgemm; };\nBLAS_2 { cblas_sgemm; } BLAS_1;\n")
+    old = shop.library("versioned", PROVIDER.replace("INSIDE", ""), flags=[f"-Wl,--version-script={old_map}"])
+    first = shop.plugin("first", old)
+    both = PROVIDER.replace("INSIDE", "").replace("cblas_sgemm(", "second(") + """
+        void first(int o, int ta, int tb, int m) { printf("ID, the old one\\n"); }
+        __asm__(".symver first, cblas_sgemm@BLAS_1\\n.symver second, cblas_sgemm@@BLAS_2");"""
+    new = shop.library("versioned", both, flags=[f"-Wl,--version-script={new_map}"])
+    second = shop.plugin("second", new)
+    output, ops, _ = shop.compare(f"open={first}", f"open={second}", "run=0", "run=1")
+    assert output == "versioned, the old one\nversioned m=2\n"
+    assert len(ops) == 2
+
+
 def test_deepbind_and_symbolic_are_said(shop):
     deep = shop.plugin("deep", shop.provider("blas1"))
     symbolic = shop.library("inward", PROVIDER.replace("INSIDE", "") + PLUGIN.replace("M", "2"), flags=["-Wl,-Bsymbolic"])
