@@ -2,6 +2,7 @@
  * meter scale. E_new = E_total - sum s (e_original - e_rewritten) - P dT; same rate drops the last term: the time saved is spent awake.
  * Interval ends: all coefficients at their low (value, high) end together, and all re-priced times longer (shorter) by their uncertainty together. */
 #include "rewrite.h"
+#include "rewrites/common.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -101,7 +102,7 @@ static void settle(struct tvg_replay *replay, const struct working *working, con
                    const struct tvg_rewrite_context *context)
 {
     const struct tvg_profile *rewritten = &working->profile;
-    double joules[3] = {0}, host[3] = {0}, gpu[3] = {0}, gpu_busy = 0; /* [coefficient end]; [shorter, value, longer] */
+    double joules[3][3] = {{0}}, host[3] = {0}, gpu[3] = {0}, gpu_busy = 0; /* saved: [coefficients' end][shorter, as priced, longer] */
     bool changed = false;
     for (uint32_t i = 0; i < profile->op_count; i++)
         if (profile->ops[i].op.on_gpu)
@@ -117,12 +118,15 @@ static void settle(struct tvg_replay *replay, const struct working *working, con
         changed = true;
         const struct tvg_device *device = new->op.on_gpu ? context->gpu : context->device;
         double scale = new->op.on_gpu ? 1 : energy->meter_scale;
-        struct tvg_interval none = {0, 0, 0}, before = old && device ? tvg_energy_of_stat(old, device) : none,
-                            after = device ? tvg_energy_of_stat(new, device) : none;
+        struct tvg_interval none = {0, 0, 0}, before = old && device ? tvg_energy_of_stat(old, device) : none;
         double uncertainty = i < working->uncertain_count ? working->uncertainty[i] : 0, *time = new->op.on_gpu ? gpu : host;
-        for (int end = 0; end < 3; end++) {
-            joules[end] += scale * (at(before, end) - at(after, end));
-            time[end] += (old ? old->seconds : 0) - new->seconds * (1 + (end - 1) * uncertainty);
+        for (int longer = 0; longer < 3; longer++) {
+            struct tvg_op_stat timed = *new; /* an op's energy has a part that goes with its time */
+            tvg_scale_time(&timed, 1 + (longer - 1) * uncertainty);
+            struct tvg_interval after = device ? tvg_energy_of_stat(&timed, device) : none;
+            for (int end = 0; end < 3; end++)
+                joules[end][longer] += scale * (at(before, end) - at(after, end));
+            time[longer] += (old ? old->seconds : 0) - timed.seconds;
         }
     }
     replay->seconds = profile->wall_seconds;
@@ -139,15 +143,15 @@ static void settle(struct tvg_replay *replay, const struct working *working, con
     struct tvg_interval work = {NAN, INFINITY, -INFINITY}, left = work, ops = work, idle = work, rate = work;
     for (int end = 0; end < 3; end++) {
         double watts = wall > 0 ? at(energy->idle, end) / wall : 0;
-        double ops_left = at(energy->ops, end) - joules[end];
-        rate.low = fmin(rate.low, joules[end]);
-        rate.high = fmax(rate.high, joules[end]);
-        ops.low = fmin(ops.low, ops_left);
-        ops.high = fmax(ops.high, ops_left);
         for (int longer = 0; longer < 3; longer++) {
             double saved = (host[longer] + (device_bound ? gpu[longer] : 0)) * overlap;
             saved = fmin(saved, profile->op_wall_seconds > 0 ? profile->op_wall_seconds : profile->wall_seconds);
-            double total = joules[end] + watts * saved, remaining = at(energy->total, end) - total, idle_left = at(energy->idle, end) - watts * saved;
+            double marginal = joules[end][longer], total = marginal + watts * saved, remaining = at(energy->total, end) - total;
+            double ops_left = at(energy->ops, end) - marginal, idle_left = at(energy->idle, end) - watts * saved;
+            rate.low = fmin(rate.low, marginal);
+            rate.high = fmax(rate.high, marginal);
+            ops.low = fmin(ops.low, ops_left);
+            ops.high = fmax(ops.high, ops_left);
             work.low = fmin(work.low, total);
             work.high = fmax(work.high, total);
             left.low = fmin(left.low, remaining);
@@ -158,7 +162,7 @@ static void settle(struct tvg_replay *replay, const struct working *working, con
                 work.value = total;
                 left.value = remaining;
                 idle.value = idle_left;
-                rate.value = joules[end];
+                rate.value = marginal;
                 ops.value = ops_left;
                 replay->time_saved = saved;
             }

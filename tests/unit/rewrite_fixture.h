@@ -15,15 +15,15 @@
 
 #include "optimizer/rewrite.h"
 
-/* One core: fp32 100 GFLOP/s at 10 pJ, bf16 200 at 5, int8 400 at 2, int4 none; 10 GB/s at 100 pJ a byte; floor 10 W; shortest call 1 us.
- * Low ends are half, high ends twice the value. */
+/* One core: fp32 100 GFLOP/s at 10 pJ, bf16 200 at 5, int8 400 at 2, int4 none; 10 GB/s at 100 pJ a byte; floor 10 W; shortest call 1 us; a
+ * busy core next to nothing, so that FLOP and bytes alone decide. Low ends are half, high ends twice the value. */
 static struct tvg_device *fixture_device(const char *kind)
 {
     static const struct { const char *use, *type, *unit, *per; double value; } rows[] = {
         {"flop", "f32", "pJ", "FLOP", 10}, {"flop", "bf16", "pJ", "FLOP", 5}, {"flop", "i8", "pJ", "OP", 2}, {"flop", "f16", "pJ", "FLOP", 5},
         {"peak", "f32", "GFLOP", "second", 100}, {"peak", "bf16", "GFLOP", "second", 200}, {"peak", "i8", "GOP", "second", 400}, {"peak", "f16", "GFLOP", "second", 200},
         {"byte_memory", NULL, "pJ", "byte", 100}, {"bandwidth", NULL, "GB", "second", 10}, {"floor", NULL, "W", "device", 10},
-        {"awake", NULL, "W", "device", 20}, {"core_active", NULL, "W", "core", 3}, {"launch_floor", NULL, "us", "call", 1}};
+        {"awake", NULL, "W", "device", 20}, {"core_active", NULL, "mW", "core", 1}, {"launch_floor", NULL, "us", "call", 1}};
     char text[16384];
     bool gpu = strcmp(kind, "gpu") == 0;
     size_t used = (size_t)snprintf(text, sizeof text, "{\"schema\":\"tvg-device-1\",\"name\":\"test\",\"title\":\"test\",\"kind\":\"%s\",%s\"rows\":[", kind,

@@ -151,6 +151,22 @@ static void the_meter_scales_ops_and_not_savings_by_luck(void **state)
     fixture_free(f);
 }
 
+/* Where a busy core's least power sets an op's energy, the energy goes with the time, and so does its uncertainty. */
+static void an_op_that_costs_by_time_is_as_unsure_as_its_time(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    fixture_gemm(f, 100, 1000, 1000, 10, 4e-3);
+    f->device->core_active.value = (struct tvg_interval){4, 4, 4}; /* 16 mJ a call; FLOP and bytes make 2.48 mJ, at the high end 4.96 */
+    fixture_price(f, 0);
+    struct tvg_replay r = fixture_run(f, "bf16");
+    double mean = 1e-6 + 3999e-6 / 2;
+    near(r.saved_rate.value, 10 * 4 * (4e-3 - mean), 1e-9);
+    near(r.saved_rate.low, 10 * 4 * (4e-3 - 1.4 * mean), 1e-9);
+    near(r.saved_rate.high, 10 * 4 * (4e-3 - 0.6 * mean), 1e-9);
+    fixture_free(f);
+}
+
 /* A second run of the same command: other counts, the same means. */
 static void a_run_predicts_the_next(void **state)
 {
@@ -218,7 +234,7 @@ int main(void)
         cmocka_unit_test(nothing_rewritten_is_the_run_itself), cmocka_unit_test(the_original_profile_stays), cmocka_unit_test(rewrites_compose_by_pricing_anew),
         cmocka_unit_test(order_matters_where_it_must), cmocka_unit_test(each_rewrite_has_its_own_argument), cmocka_unit_test(overlapping_threads_save_their_share_of_wall_time),
         cmocka_unit_test(a_gpu_that_waits_for_the_host_saves_no_time), cmocka_unit_test(the_meter_scales_ops_and_not_savings_by_luck),
-        cmocka_unit_test(a_run_predicts_the_next), cmocka_unit_test(injected_delays_are_predicted),
+        cmocka_unit_test(an_op_that_costs_by_time_is_as_unsure_as_its_time), cmocka_unit_test(a_run_predicts_the_next), cmocka_unit_test(injected_delays_are_predicted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
