@@ -2,6 +2,7 @@
  * bf16=autocast are cast on the way in and out, each cast a priced pass. */
 #include "common.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
@@ -15,13 +16,16 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
     double flop = 0;
     uint64_t products = 0, activations = 0, slow = 0, no_flag = 0, ops = profile->op_count;
     int has = tvg_cpu_has(profile, cpu_flags);
+    char *weights = tvg_weight_operands(profile, outcome);
+    if (!weights)
+        return;
     for (uint32_t i = 0; i < ops; i++) {
         struct tvg_op_stat *stat = &profile->ops[i];
         struct tvg_op op = stat->op;
         if (!tvg_is_product(&op) || stat->count == 0 || op.type_a != TVG_TYPE_F32 || op.type_b != TVG_TYPE_F32 || op.type_c != TVG_TYPE_F32)
             continue;
         products++;
-        char weight = tvg_weight_operand(profile, stat);
+        char weight = weights[i];
         const struct tvg_device *device = tvg_rewrite_device(&op, context);
         if (!weight) {
             activations++;
@@ -53,6 +57,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
             tvg_rewrite_add_op(profile, &out, count, context);
         }
     }
+    free(weights);
     if (flop > 0)
         tvg_applied(outcome, profile, flop, TVG_ROOFLINE_UNCERTAINTY, "weights once, activations %s; %llu of %llu fp32 product shapes%s",
                     autocast ? "cast on the way in and out (casts priced)" : "kept in bf16", (unsigned long long)(products - activations - slow - no_flag),

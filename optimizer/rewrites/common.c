@@ -67,43 +67,74 @@ bool tvg_is_product(const struct tvg_op *op)
            !tvg_type_info(op->type_a)->is_complex;
 }
 
+/* Do calls of the same weight shape come back to the same addresses? `distinct` of `count` calls did. */
 static bool reused(uint64_t distinct, uint64_t written, uint64_t count)
 {
-    return distinct > 0 && written == 0 && distinct <= count / 2;
+    return distinct > 0 && distinct < TVG_DISTINCT_MAX && written == 0 && distinct <= count / 2;
 }
 
-/* Is there an op with the same weight shape and another number of rows? Then the shape of the weight does not follow the rows. */
-static bool seen_with_other_rows(const struct tvg_profile *profile, const struct tvg_op *op, bool weight_is_b)
+/* Entries with the same weight shape, whatever the rows of the other operand, taken together. */
+struct kin {
+    uint64_t count, distinct, written; /* distinct: the most of one entry, which is the least there can be of all */
+    bool other_rows;                   /* one has another number of rows: the weight's shape does not follow them */
+};
+
+static struct kin kin_of(const struct tvg_profile *profile, const struct tvg_op *op, bool weight_is_b)
 {
+    const uint32_t layout = TVG_OP_TRANS_A | TVG_OP_TRANS_B | TVG_OP_ROW_MAJOR;
+    struct kin kin = {0};
     for (uint32_t i = 0; i < profile->op_count; i++) {
-        const struct tvg_op *other = &profile->ops[i].op;
-        if (other->kind != op->kind || other->k != op->k || other->type_b != op->type_b || (other->flags & TVG_OP_TRANS_B) != (op->flags & TVG_OP_TRANS_B) ||
-            (other->flags & TVG_OP_TRANS_A) != (op->flags & TVG_OP_TRANS_A))
+        const struct tvg_op_stat *stat = &profile->ops[i];
+        const struct tvg_op *other = &stat->op;
+        if (other->kind != op->kind || other->k != op->k || other->type_b != op->type_b || other->type_a != op->type_a ||
+            (other->flags & layout) != (op->flags & layout) || (other->batch > 1) != (op->batch > 1) ||
+            (weight_is_b ? other->n != op->n : other->m != op->m))
             continue;
-        if (weight_is_b ? other->n == op->n && other->m != op->m : other->m == op->m && other->n != op->n)
-            return true;
+        uint64_t distinct = weight_is_b ? stat->b_distinct : stat->a_distinct;
+        kin.count += stat->count;
+        kin.written += weight_is_b ? stat->b_written : stat->a_written;
+        kin.distinct = distinct > kin.distinct ? distinct : kin.distinct;
+        kin.other_rows |= weight_is_b ? other->m != op->m : other->n != op->n;
     }
-    return false;
+    return kin;
+}
+
+/* Is operand B (or A) a weight, rows of the other operand apart? */
+static bool is_weight(const struct tvg_profile *profile, const struct tvg_op_stat *stat, bool b)
+{
+    const struct tvg_op *op = &stat->op;
+    uint64_t distinct = b ? stat->b_distinct : stat->a_distinct, written = b ? stat->b_written : stat->a_written;
+    int64_t rows = b ? op->m : op->n;
+    if (!distinct || distinct >= TVG_DISTINCT_MAX || written)
+        return false;
+    bool follows = rows == (b ? op->n : op->m) || rows == op->k;
+    if (reused(distinct, written, stat->count) && !follows)
+        return true;
+    struct kin kin = kin_of(profile, op, b);
+    return kin.other_rows && reused(kin.distinct, kin.written, kin.count);
 }
 
 char tvg_weight_operand(const struct tvg_profile *profile, const struct tvg_op_stat *stat)
 {
     const struct tvg_op *op = &stat->op;
-    bool a = reused(stat->a_distinct, stat->a_written, stat->count), b = reused(stat->b_distinct, stat->b_written, stat->count);
     if (op->kind == TVG_KIND_GEMV) /* the matrix is A */
-        return a ? 'a' : 0;
-    if (op->batch > 1) { /* one operand for all members of the batch may still be a weight */
-        a = a && (op->flags & TVG_OP_BATCH_STRIDED) && op->stride_a == 0;
-        b = b && (op->flags & TVG_OP_BATCH_STRIDED) && op->stride_b == 0;
-    }
-    /* rows of the activation: m when B is the weight, n when A is */
-    if (b && (op->m == op->n || op->m == op->k) && !seen_with_other_rows(profile, op, true))
-        b = false;
-    if (a && (op->n == op->m || op->n == op->k) && !seen_with_other_rows(profile, op, false))
-        a = false;
-    if (a && b) /* both could be; callers put activations first in their own order of storage */
-        return op->flags & TVG_OP_ROW_MAJOR ? 'b' : 'a';
-    return a ? 'a' : b ? 'b' : 0;
+        return reused(stat->a_distinct, stat->a_written, stat->count) ? 'a' : 0;
+    /* Activations come first in the caller's own order of storage: x W row-major is W' x' column-major. */
+    bool in_b = op->flags & TVG_OP_ROW_MAJOR;
+    if (op->batch > 1 && !((op->flags & TVG_OP_BATCH_STRIDED) && (in_b ? op->stride_b : op->stride_a) == 0))
+        return 0; /* a member of its own for each: no weight; one for all may be */
+    return is_weight(profile, stat, in_b) ? (in_b ? 'b' : 'a') : 0;
+}
+
+char *tvg_weight_operands(const struct tvg_profile *profile, struct tvg_rewrite_outcome *outcome)
+{
+    char *weights = calloc(profile->op_count + 1u, 1);
+    if (!weights)
+        tvg_refuse(outcome, "out of memory");
+    for (uint32_t i = 0; weights && i < profile->op_count; i++)
+        if (tvg_is_product(&profile->ops[i].op) && profile->ops[i].count)
+            weights[i] = tvg_weight_operand(profile, &profile->ops[i]);
+    return weights;
 }
 
 double tvg_modelled_seconds(const struct tvg_op *op, const struct tvg_rewrite_context *context)

@@ -11,6 +11,8 @@
  * inner dimension 384 to 2048, one and two threads, OpenBLAS 0.3.21 on a shared guest) 26 lay between -11 and +13 % of the rule. */
 #define TVG_MERGE_UNCERTAINTY 0.15
 
+enum { TVG_DISTINCT_MAX = 256 }; /* where the profile's counts of distinct addresses end */
+
 /* Marks the rewrite refused with its reason. */
 void tvg_refuse(struct tvg_rewrite_outcome *outcome, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Marks it applied: `flop` of the profile's FLOP were touched. */
@@ -26,10 +28,14 @@ bool tvg_assumed(const struct tvg_rewrite_context *context, const char *name, do
 
 /* Is it a dense product whose FLOP come from its shape: gemm or gemv of real types? */
 bool tvg_is_product(const struct tvg_op *op);
-/* Which operand is a weight, as the trace proves it: 'a', 'b', or 0 when it can't be told or both are activations. A weight has few
- * addresses, each used again; was never written by a recorded op; is no member of a strided batch; and its shape does not follow the rows
- * of the other operand (m == n or m == k is what attention looks like, unless the same weight is seen with another m). */
+/* Which operand is a weight, as far as addresses and shapes tell: 'a', 'b', or 0 when it can't be told or both are activations. A weight
+ * comes back to its addresses (at most one in two calls finds a new one, taken over all numbers of rows that its shape is seen with), was
+ * never written by a recorded op, lies where weights lie (B row-major, A column-major and in gemv), is no member of a strided batch, and its shape does not follow the rows of the other operand (m == n or
+ * m == k is what attention looks like, unless the same weight shape is seen with another m). */
 char tvg_weight_operand(const struct tvg_profile *profile, const struct tvg_op_stat *stat);
+/* That of every op, 0 for what is no product: taken before a transform changes the ops that tell of each other. To be freed; NULL when memory
+ * ran out, the outcome then says so. */
+char *tvg_weight_operands(const struct tvg_profile *profile, struct tvg_rewrite_outcome *outcome);
 
 /* Seconds of one call of `op` by roofline, never below the device's shortest call; 0 when the device has no rate for its type. */
 double tvg_modelled_seconds(const struct tvg_op *op, const struct tvg_rewrite_context *context);

@@ -2,12 +2,17 @@
  * scale on every read; it pays only where the weight's bytes set the time, so compute-bound products are left alone. */
 #include "common.h"
 
+#include <stdlib.h>
+
 enum { GROUP = 128, DEQUANTIZE_FLOP = 2 };
 
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
 {
     double flop = 0, saved = 0;
     uint64_t products = 0, touched = 0, activations = 0, compute_bound = 0;
+    char *weights = tvg_weight_operands(profile, outcome);
+    if (!weights)
+        return;
     for (uint32_t i = 0; i < profile->op_count; i++) {
         struct tvg_op_stat *stat = &profile->ops[i];
         struct tvg_op op = stat->op;
@@ -15,7 +20,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         if (!tvg_is_product(&op) || stat->count == 0 || op.type_b != type || (type != TVG_TYPE_F32 && type != TVG_TYPE_F16 && type != TVG_TYPE_BF16))
             continue;
         products++;
-        char weight = tvg_weight_operand(profile, stat);
+        char weight = weights[i];
         if (!weight) {
             activations++;
             continue;
@@ -43,6 +48,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         flop += (double)op.flop * (double)count;
         saved += ((double)before - (double)after) * (double)count;
     }
+    free(weights);
     if (touched)
         tvg_applied(outcome, profile, flop, TVG_ROOFLINE_UNCERTAINTY, "%llu of %llu product shapes read their weights at 4.125 bits: %.3g MB less, %d FLOP more a weight; %llu are compute-bound and stay",
                     (unsigned long long)touched, (unsigned long long)products, saved / 1e6, DEQUANTIZE_FLOP, (unsigned long long)compute_bound);

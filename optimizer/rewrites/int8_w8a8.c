@@ -2,12 +2,17 @@
  * activation (find the maximum, scale, round) and dequantizes its 32-bit result: both are passes with a price. */
 #include "common.h"
 
+#include <stdlib.h>
+
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
 {
     static const char *const cpu_flags[] = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", NULL};
     double flop = 0, before = 0, after = 0, passes = 0;
     uint64_t products = 0, activations = 0, slow = 0, no_flag = 0, ops = profile->op_count;
     int has = tvg_cpu_has(profile, cpu_flags);
+    char *weights = tvg_weight_operands(profile, outcome);
+    if (!weights)
+        return;
     for (uint32_t i = 0; i < ops; i++) {
         struct tvg_op_stat *stat = &profile->ops[i];
         struct tvg_op op = stat->op;
@@ -15,7 +20,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         if (!tvg_is_product(&op) || stat->count == 0 || op.type_b != type || (type != TVG_TYPE_F32 && type != TVG_TYPE_F16 && type != TVG_TYPE_BF16))
             continue;
         products++;
-        char weight = tvg_weight_operand(profile, stat);
+        char weight = weights[i];
         const struct tvg_device *device = tvg_rewrite_device(&op, context);
         if (!weight) {
             activations++;
@@ -51,6 +56,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
             if (tvg_rewrite_add_op(profile, pass ? &dequantize : &quantize, count, context))
                 passes += profile->ops[profile->op_count - 1].seconds;
     }
+    free(weights);
     if (flop > 0)
         tvg_applied(outcome, profile, flop, TVG_ROOFLINE_UNCERTAINTY, "%llu of %llu product shapes: %.3g s become %.3g s and %.3g s of quantize and dequantize passes%s",
                     (unsigned long long)(products - activations - slow - no_flag), (unsigned long long)products, before, after, passes,

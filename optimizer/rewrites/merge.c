@@ -2,7 +2,7 @@
 #include "common.h"
 
 #include <math.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum why { WHY_DEPENDENT, WHY_SHAPES, WHY_NOT_WEIGHTS, WHY_OTHER_ROLE, WHY_COUNTS, WHY_PRICE, WHY_COUNT };
@@ -57,30 +57,30 @@ static struct tvg_op gemm_of_gemv(const struct tvg_op *gemv, int64_t vectors)
 }
 
 /* Takes `group` out of the profile as single calls and puts the joined call in. Returns WHY_COUNT when done. */
-static enum why merge_group(struct tvg_profile *profile, struct tvg_group *group, const struct tvg_rewrite_context *context, bool shared_weight,
-                            double *flop, double *bytes_saved)
+static enum why merge_group(struct tvg_profile *profile, struct tvg_group *group, const char *weights, const struct tvg_rewrite_context *context,
+                            bool shared_weight, double *flop, double *bytes_saved)
 {
-    bool same_a = group->kind == TVG_GROUP_SAME_A;
     const struct tvg_op_stat *first = &profile->ops[group->member[0]];
-    bool vector = first->op.kind == TVG_KIND_GEMV;
-    uint64_t extra = !same_a || vector ? (group->run_length > group->member_count ? group->run_length - group->member_count : 0) : 0;
+    bool vector = first->op.kind == TVG_KIND_GEMV, exchanged = vector || !(first->op.flags & TVG_OP_ROW_MAJOR);
+    bool same_a = (group->kind == TVG_GROUP_SAME_A) != exchanged; /* groups speak of the row-major view, ops of operands as recorded */
+    uint64_t extra = group->kind == TVG_GROUP_SAME_B && group->run_length > group->member_count ? group->run_length - group->member_count : 0;
     uint64_t calls = group->member_count + extra;
     if (!tvg_is_product(&first->op))
         return WHY_SHAPES;
     /* The role of the shared operand: a weight, or an activation whose partners are weights. */
-    char weight = tvg_weight_operand(profile, first), shared = same_a ? 'a' : 'b', other = same_a ? 'b' : 'a';
+    char weight = weights[group->member[0]], shared = same_a ? 'a' : 'b', other = same_a ? 'b' : 'a';
     if (shared_weight ? weight != shared : weight == shared)
         return WHY_OTHER_ROLE;
     if (!shared_weight)
         for (uint32_t i = 0; i < group->member_count; i++)
-            if (tvg_weight_operand(profile, &profile->ops[group->member[i]]) != other)
+            if (weights[group->member[i]] != other)
                 return WHY_NOT_WEIGHTS;
     if (!group->independent)
         return WHY_DEPENDENT;
 
     struct tvg_op joined = first->op;
     uint64_t uses[8] = {0};
-    double bytes_before = 0, seconds_before = 0, roofline_before = 0;
+    double bytes_before = 0, seconds_before = 0, least_before = 0, roofline_before = 0;
     const struct tvg_device *device = tvg_rewrite_device(&first->op, context);
     double floor = device && device->launch_floor.known ? device->launch_floor.value.value : 0;
     for (uint64_t call = 0; call < calls; call++) {
@@ -94,6 +94,7 @@ static enum why merge_group(struct tvg_profile *profile, struct tvg_group *group
         double mean = stat->seconds / (double)stat->count;
         bytes_before += (double)stat->op.bytes;
         seconds_before += mean - fmin(mean, floor);
+        least_before += fmax(0, stat->seconds_min - floor);
         roofline_before += roofline;
         for (uint32_t i = 0; i < group->member_count; i++)
             if (group->member[i] == index) {
@@ -119,13 +120,14 @@ static enum why merge_group(struct tvg_profile *profile, struct tvg_group *group
     added->a_distinct = template.a_distinct;
     added->b_distinct = template.b_distinct;
     if (!shared_weight) { /* one weight where there were several: the first member's share of the calls, by how often it is in the group */
-        uint64_t *weights = same_a ? &added->b_distinct : &added->a_distinct;
+        uint64_t *kept = same_a ? &added->b_distinct : &added->a_distinct;
         double share = (double)(uses[0] * group->count) / (double)template.count;
-        *weights = (uint64_t)fmax(1, ceil((double)*weights * share / (double)uses[0] - 1e-9));
+        *kept = (uint64_t)fmax(1, ceil((double)*kept * share / (double)uses[0] - 1e-9));
     }
     if (seconds_before > 0 || floor > 0) {
         double each = fmin(floor, template.seconds / (double)template.count) + seconds_before * roofline_after / roofline_before;
         tvg_scale_time(added, each / (added->seconds / (double)added->count));
+        added->seconds_min = fmin(each, fmin(floor, template.seconds_min) + least_before * roofline_after / roofline_before);
     }
     for (uint32_t i = 0; i < group->member_count; i++) {
         struct tvg_op_stat *stat = &profile->ops[group->member[i]];
@@ -140,8 +142,8 @@ static enum why merge_group(struct tvg_profile *profile, struct tvg_group *group
         }
         stat->count -= removed;
         if (!shared_weight) { /* the calls that stay have weights of their own */
-            uint64_t *weights = same_a ? &stat->b_distinct : &stat->a_distinct;
-            *weights = (uint64_t)ceil((double)*weights * left - 1e-9);
+            uint64_t *kept = same_a ? &stat->b_distinct : &stat->a_distinct;
+            *kept = (uint64_t)ceil((double)*kept * left - 1e-9);
         }
     }
     if (shared_weight) { /* the inputs lie in different places: one copy of each brings them together */
@@ -160,17 +162,21 @@ void tvg_merge_calls(struct tvg_profile *profile, const struct tvg_rewrite_conte
 {
     uint64_t merged = 0, calls = 0, refused[WHY_COUNT] = {0};
     double flop = 0, bytes = 0;
+    uint32_t op_count = profile->op_count; /* joined calls come behind */
+    char *weights = tvg_weight_operands(profile, outcome);
+    if (!weights)
+        return;
     for (uint32_t i = 0; i < profile->group_count; i++) {
         struct tvg_group *group = &profile->groups[i];
         if (group->count == 0 || group->member_count < 2)
             continue;
         bool inside = true;
         for (uint32_t j = 0; j < group->member_count; j++)
-            inside = inside && j < 8 && group->member[j] < profile->op_count;
+            inside = inside && j < 8 && group->member[j] < op_count;
         if (!inside)
             continue;
         uint64_t count = group->count, each = group->run_length > group->member_count ? group->run_length : group->member_count;
-        enum why why = merge_group(profile, group, context, shared_weight, &flop, &bytes);
+        enum why why = merge_group(profile, group, weights, context, shared_weight, &flop, &bytes);
         if (why == WHY_COUNT) {
             merged += count;
             calls += count * each;
@@ -178,6 +184,7 @@ void tvg_merge_calls(struct tvg_profile *profile, const struct tvg_rewrite_conte
             refused[why] += count;
         }
     }
+    free(weights);
     if (merged) {
         tvg_applied(outcome, profile, flop, TVG_MERGE_UNCERTAINTY, "%llu calls became %llu: %.3g MB less to read", (unsigned long long)calls,
                     (unsigned long long)merged, bytes / 1e6);

@@ -3,6 +3,7 @@
 #include "common.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
 {
@@ -16,10 +17,13 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         tvg_refuse(outcome, "prune=%g: a share lies between 0 and 1", share);
         return;
     }
+    char *weights = tvg_weight_operands(profile, outcome);
+    if (!weights)
+        return;
     for (uint32_t i = 0; i < profile->op_count; i++) {
         struct tvg_op_stat *stat = &profile->ops[i];
         struct tvg_op op = stat->op;
-        char weight = tvg_is_product(&op) && stat->count ? tvg_weight_operand(profile, stat) : 0;
+        char weight = weights[i];
         if (!weight)
             continue;
         int64_t *outputs = op.kind == TVG_KIND_GEMV ? (op.flags & TVG_OP_TRANS_A ? &op.n : &op.m) : weight == 'b' ? &op.n : &op.m;
@@ -34,6 +38,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         touched++;
         flop += (double)flop_before * (double)count;
     }
+    free(weights);
     if (touched)
         tvg_applied(outcome, profile, flop, TVG_ROOFLINE_UNCERTAINTY, "%.3g %% of the outputs of %llu product shapes removed; what later layers lose in turn is not counted",
                     share * 100, (unsigned long long)touched);

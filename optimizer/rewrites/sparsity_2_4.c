@@ -2,6 +2,8 @@
  * index for each weight kept. How much faster the units then are is yours to state (1.3 to 1.7 was measured, 2 is the limit). */
 #include "common.h"
 
+#include <stdlib.h>
+
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
 {
     double speed, flop = 0;
@@ -14,10 +16,13 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         tvg_refuse(outcome, "sparse24=%g: a speed-up above 0 and at most 2", speed);
         return;
     }
+    char *weights = tvg_weight_operands(profile, outcome);
+    if (!weights)
+        return;
     for (uint32_t i = 0; i < profile->op_count; i++) {
         struct tvg_op_stat *stat = &profile->ops[i];
         struct tvg_op op = stat->op;
-        char weight = tvg_is_product(&op) && stat->count ? tvg_weight_operand(profile, stat) : 0;
+        char weight = weights[i];
         if (!weight)
             continue;
         if (!op.on_gpu) {
@@ -43,6 +48,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         touched++;
         flop += (double)flop_before * (double)count;
     }
+    free(weights);
     if (touched)
         tvg_applied(outcome, profile, flop, TVG_ROOFLINE_UNCERTAINTY, "%llu GEMM shapes: half the FLOP, weights at half and a 2-bit index, sparse units %.3g times as fast",
                     (unsigned long long)touched, speed);

@@ -101,6 +101,10 @@ static void attention_is_told_from_a_weight(void **state)
     fixture_price(f, 0);
     struct tvg_replay r = fixture_run(f, "bf16");
     refused(&r, f, "no fp32 product has a proven weight");
+    fixture_gemm(f, 31, 32, 31, 100, 1e-4)->a_distinct = 2; /* scores that come back to their buffer are no weight either */
+    fixture_price(f, 0);
+    r = fixture_run(f, "bf16");
+    refused(&r, f, "no fp32 product has a proven weight");
     fixture_gemm(f, 64, 128, 32, 100, 1e-4); /* the first shape with other rows: a weight after all */
     fixture_price(f, 0);
     r = fixture_run(f, "bf16");
@@ -141,6 +145,60 @@ static void column_major_weights_lie_in_a(void **state)
     applied(&r);
     /* A: 5e5 weights, from 2e6 B to 2.5e5 + 7,814 B of scales (3,907 groups) */
     near(r.bytes, 10 * (257814 + 4. * 500 * 2 + 4. * 1000 * 2), 1e-9);
+    fixture_free(f);
+}
+
+static void weights_used_once_for_each_length_are_weights(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    for (int i = 0; i < 4; i++) { /* six layers, one pass for each length: no address comes back within an entry */
+        fixture_gemm(f, 300 + 16 * i, 1536, 384, 6, 1e-3)->b_distinct = 6;
+        fixture_gemm(f, 30 + i, 30 + i, 32, 6, 1e-4)->b_distinct = 6; /* attention: its shape follows */
+    }
+    fixture_price(f, 0);
+    struct tvg_replay r = fixture_run(f, "bf16");
+    applied(&r);
+    double products = 0;
+    for (int i = 0; i < 4; i++)
+        products += 2. * (300 + 16 * i) * 1536 * 384 * 6;
+    near(r.outcome.covered_flop, products / f->profile.flop, 1e-9);
+    f->ops[2].b_written = 1; /* one of them was written: what lies there is no weight for any length */
+    r = fixture_run(f, "bf16");
+    refused(&r, f, "no fp32 product has a proven weight");
+    fixture_free(f);
+}
+
+static void column_major_qkv_merges_along_m(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    struct tvg_op_stat *stat = fixture_gemm(f, 200, 100, 300, 40, 1e-3); /* C' = W' X' */
+    stat->op.flags = TVG_OP_BETA_ZERO;
+    stat->a_distinct = 2;
+    stat->b_distinct = 40;
+    f->groups[0] = (struct tvg_group){.kind = TVG_GROUP_SAME_A, .member_count = 3, .member = {0, 0, 0}, .run_length = 3, .count = 10, .independent = true};
+    f->profile.group_count = 1;
+    fixture_price(f, 0);
+    struct tvg_replay r = fixture_run(f, "qkv-merge");
+    applied(&r);
+    assert_true(f->profile.bytes - r.bytes == 10. * 2 * 100 * 300 * 4);
+    assert_true(r.flop == f->profile.flop);
+    fixture_free(f);
+}
+
+static void merging_fast_calls_costs_no_more_at_a_busy_core(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    fixture_gemm(f, 100, 200, 300, 40, 1e-3)->seconds_min = 0.2e-3; /* the mean waited, the fastest did not */
+    f->device->core_active.value = (struct tvg_interval){50, 50, 50};
+    f->groups[0] = (struct tvg_group){.kind = TVG_GROUP_SAME_A, .member_count = 3, .member = {0, 0, 0}, .run_length = 3, .count = 10, .independent = true};
+    f->profile.group_count = 1;
+    fixture_price(f, 0);
+    struct tvg_replay r = fixture_run(f, "qkv-merge");
+    applied(&r);
+    near(r.saved_rate.value, 10 * 50 * 2 * 1e-6, 1e-6); /* two shortest calls in three at 50 W */
     fixture_free(f);
 }
 
@@ -281,7 +339,8 @@ static void matrix_vector_calls_become_a_product(void **state)
     tvg_op_count(&stat->op);
     stat->a_distinct = 1;
     stat->b_distinct = 30;
-    f->groups[0] = (struct tvg_group){.kind = TVG_GROUP_SAME_A, .member_count = 3, .member = {0, 0, 0}, .run_length = 3, .count = 10, .independent = true};
+    /* groups are those of the row-major view: the matrix counts as B */
+    f->groups[0] = (struct tvg_group){.kind = TVG_GROUP_SAME_B, .member_count = 3, .member = {0, 0, 0}, .run_length = 3, .count = 10, .independent = true};
     f->profile.group_count = 1;
     fixture_price(f, 0);
     struct tvg_replay r = fixture_run(f, "horizontal-batching");
@@ -442,7 +501,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bf16_halves_what_it_should), cmocka_unit_test(bf16_autocast_pays_its_casts), cmocka_unit_test(bf16_refuses),
         cmocka_unit_test(attention_is_told_from_a_weight), cmocka_unit_test(a_batched_activation_is_no_weight), cmocka_unit_test(column_major_weights_lie_in_a),
-        cmocka_unit_test(int8_lists_its_passes), cmocka_unit_test(int8_can_lose), cmocka_unit_test(int4_gains_only_where_bytes_rule),
+        cmocka_unit_test(weights_used_once_for_each_length_are_weights), cmocka_unit_test(column_major_qkv_merges_along_m),
+        cmocka_unit_test(merging_fast_calls_costs_no_more_at_a_busy_core), cmocka_unit_test(int8_lists_its_passes), cmocka_unit_test(int8_can_lose), cmocka_unit_test(int4_gains_only_where_bytes_rule),
         cmocka_unit_test(merged_qkv_saves_the_input_read_twice), cmocka_unit_test(gate_and_up_of_different_widths_merge),
         cmocka_unit_test(batching_reads_the_weight_once), cmocka_unit_test(matrix_vector_calls_become_a_product), cmocka_unit_test(pruning_needs_a_share),
         cmocka_unit_test(sparsity_is_for_gpu_units), cmocka_unit_test(threads_come_from_the_measured_curve), cmocka_unit_test(repeated_calls_are_a_hint_only),
