@@ -122,7 +122,7 @@ static void settle(struct tvg_replay *replay, const struct working *working, con
         double uncertainty = i < working->uncertain_count ? working->uncertainty[i] : 0, *time = new->op.on_gpu ? gpu : host;
         for (int longer = 0; longer < 3; longer++) {
             struct tvg_op_stat timed = *new; /* an op's energy has a part that goes with its time */
-            tvg_scale_time(&timed, 1 + (longer - 1) * uncertainty);
+            tvg_scale_time(&timed, fmax(0.25, 1 + (longer - 1) * uncertainty));
             struct tvg_interval after = device ? tvg_energy_of_stat(&timed, device) : none;
             for (int end = 0; end < 3; end++)
                 joules[end][longer] += scale * (at(before, end) - at(after, end));

@@ -2,6 +2,7 @@
  * bf16=autocast are cast on the way in and out, each cast a priced pass. */
 #include "common.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         tvg_refuse(outcome, "bf16 takes no argument, or autocast; not \"%.40s\"", context->argument);
         return;
     }
-    double flop = 0;
+    double unsure = TVG_ROOFLINE_UNCERTAINTY, flop = 0;
     uint64_t products = 0, activations = 0, slow = 0, no_flag = 0, ops = profile->op_count;
     int has = tvg_cpu_has(profile, cpu_flags);
     char *weights = tvg_weight_operands(profile, outcome);
@@ -50,6 +51,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
             continue;
         }
         flop += (double)op.flop * (double)count;
+        unsure = fmax(unsure, tvg_rate_uncertainty(device, TVG_TYPE_BF16));
         if (autocast) {
             struct tvg_op in = tvg_pass_op(&op, TVG_KIND_COPY, "cast f32 -> bf16", activation * batch, TVG_TYPE_F32, TVG_TYPE_BF16, 0);
             struct tvg_op out = tvg_pass_op(&op, TVG_KIND_COPY, "cast bf16 -> f32", output * batch, TVG_TYPE_BF16, TVG_TYPE_F32, 0);
@@ -59,7 +61,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
     }
     free(weights);
     if (flop > 0)
-        tvg_applied(outcome, profile, flop, TVG_ROOFLINE_UNCERTAINTY, "weights once, activations %s; %llu of %llu fp32 product shapes%s",
+        tvg_applied(outcome, profile, flop, unsure, "weights once, activations %s; %llu of %llu fp32 product shapes%s",
                     autocast ? "cast on the way in and out (casts priced)" : "kept in bf16", (unsigned long long)(products - activations - slow - no_flag),
                     (unsigned long long)products, has < 0 ? "; the trace does not name the CPU's flags" : "");
     else if (!products)

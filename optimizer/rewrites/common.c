@@ -43,6 +43,12 @@ double tvg_rewrite_cores(const struct tvg_op *op, const struct tvg_rewrite_conte
     return op->threads ? fmin(op->threads, all) : all;
 }
 
+double tvg_rate_uncertainty(const struct tvg_device *device, enum tvg_type type)
+{
+    struct tvg_interval rate = device->peak[type].value;
+    return fmax(TVG_ROOFLINE_UNCERTAINTY, rate.low > 0 ? rate.value / rate.low - 1 : 3);
+}
+
 bool tvg_assumed(const struct tvg_rewrite_context *context, const char *name, double *value)
 {
     if (context->argument) {

@@ -7,6 +7,8 @@
 
 /* Relative error of the roofline rule on ops that change their type: -36 .. +36 % was seen for fp32 -> bf16 on an H100, rounded up. */
 #define TVG_ROOFLINE_UNCERTAINTY 0.4
+/* That, or more where the device file is less sure of the new type's rate: what its low end would make of the time. */
+double tvg_rate_uncertainty(const struct tvg_device *device, enum tvg_type type);
 /* The same when type, library and FLOP stay and only calls are joined: of 30 pairs (three sgemm against one of three times the columns, 1 to 512 rows,
  * inner dimension 384 to 2048, one and two threads, OpenBLAS 0.3.21 on a shared guest) 26 lay between -11 and +13 % of the rule. */
 #define TVG_MERGE_UNCERTAINTY 0.15
@@ -30,8 +32,9 @@ bool tvg_assumed(const struct tvg_rewrite_context *context, const char *name, do
 bool tvg_is_product(const struct tvg_op *op);
 /* Which operand is a weight, as far as addresses and shapes tell: 'a', 'b', or 0 when it can't be told or both are activations. A weight
  * comes back to its addresses (at most one in two calls finds a new one, taken over all numbers of rows that its shape is seen with), was
- * never written by a recorded op, lies where weights lie (B row-major, A column-major and in gemv), is no member of a strided batch, and its shape does not follow the rows of the other operand (m == n or
- * m == k is what attention looks like, unless the same weight shape is seen with another m). */
+ * never written by a recorded op, lies where weights lie (B row-major, A column-major and in gemv), is no member of a strided batch, and
+ * its shape does not follow the rows of the other operand (m == n or m == k is what attention looks like, unless the same weight shape is
+ * seen with another m). */
 char tvg_weight_operand(const struct tvg_profile *profile, const struct tvg_op_stat *stat);
 /* That of every op, 0 for what is no product: taken before a transform changes the ops that tell of each other. To be freed; NULL when memory
  * ran out, the outcome then says so. */

@@ -2,12 +2,13 @@
  * activation (find the maximum, scale, round) and dequantizes its 32-bit result: both are passes with a price. */
 #include "common.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
 {
     static const char *const cpu_flags[] = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", NULL};
-    double flop = 0, before = 0, after = 0, passes = 0;
+    double unsure = TVG_ROOFLINE_UNCERTAINTY, flop = 0, before = 0, after = 0, passes = 0;
     uint64_t products = 0, activations = 0, slow = 0, no_flag = 0, ops = profile->op_count;
     int has = tvg_cpu_has(profile, cpu_flags);
     char *weights = tvg_weight_operands(profile, outcome);
@@ -52,13 +53,14 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         before += seconds;
         after += stat->seconds;
         flop += (double)op.flop * (double)count;
+        unsure = fmax(unsure, tvg_rate_uncertainty(device, TVG_TYPE_I8));
         for (int pass = 0; pass < 2; pass++)
             if (tvg_rewrite_add_op(profile, pass ? &dequantize : &quantize, count, context))
                 passes += profile->ops[profile->op_count - 1].seconds;
     }
     free(weights);
     if (flop > 0)
-        tvg_applied(outcome, profile, flop, TVG_ROOFLINE_UNCERTAINTY, "%llu of %llu product shapes: %.3g s become %.3g s and %.3g s of quantize and dequantize passes%s",
+        tvg_applied(outcome, profile, flop, unsure, "%llu of %llu product shapes: %.3g s become %.3g s and %.3g s of quantize and dequantize passes%s",
                     (unsigned long long)(products - activations - slow - no_flag), (unsigned long long)products, before, after, passes,
                     has < 0 ? "; the trace does not name the CPU's flags" : "");
     else if (!products)

@@ -46,6 +46,20 @@ static void bf16_halves_what_it_should(void **state)
     fixture_free(f);
 }
 
+static void a_rate_that_is_a_guess_widens_the_saving(void **state)
+{
+    (void)state;
+    struct fixture *f = compute_bound();
+    f->device->peak[TVG_TYPE_BF16].value.low = 80e9; /* perhaps slower than fp32 */
+    struct tvg_replay r = fixture_run(f, "bf16");
+    applied(&r);
+    near(r.outcome.time_uncertainty, 1.5, 1e-9);
+    double mean = 1e-6 + 3999e-6 / 2, marginal = 10 * (2e8 * 5e-12 + 2.4e6 * 100e-12);
+    near(r.saved_work.low, fmin(marginal / 2 + 5 * 10 * (4e-3 - 2.5 * mean), marginal * 2 + 20 * 10 * (4e-3 - 2.5 * mean)), 1e-9);
+    assert_true(r.saved_work.low < 0 && r.saved_work.value > 0); /* no saving shown */
+    fixture_free(f);
+}
+
 static void bf16_autocast_pays_its_casts(void **state)
 {
     (void)state;
@@ -499,7 +513,8 @@ static void odd_profiles_are_survived(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bf16_halves_what_it_should), cmocka_unit_test(bf16_autocast_pays_its_casts), cmocka_unit_test(bf16_refuses),
+        cmocka_unit_test(bf16_halves_what_it_should), cmocka_unit_test(a_rate_that_is_a_guess_widens_the_saving),
+        cmocka_unit_test(bf16_autocast_pays_its_casts), cmocka_unit_test(bf16_refuses),
         cmocka_unit_test(attention_is_told_from_a_weight), cmocka_unit_test(a_batched_activation_is_no_weight), cmocka_unit_test(column_major_weights_lie_in_a),
         cmocka_unit_test(weights_used_once_for_each_length_are_weights), cmocka_unit_test(column_major_qkv_merges_along_m),
         cmocka_unit_test(merging_fast_calls_costs_no_more_at_a_busy_core), cmocka_unit_test(int8_lists_its_passes), cmocka_unit_test(int8_can_lose), cmocka_unit_test(int4_gains_only_where_bytes_rule),
