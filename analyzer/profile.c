@@ -17,48 +17,98 @@ static const struct tvg_op *reader_op(const void *context, uint32_t op_id)
 
 struct progress {
     const struct tvg_profile_options *options;
-    uint64_t before, total; /* bytes */
+    uint64_t total, ended; /* bytes: of all files, of those read to their end */
+    unsigned events;
 };
+
+/* A trace being read. */
+struct member {
+    struct tvg_reader *reader;
+    struct tvg_process *process;
+    uint64_t reached_ns; /* CLOCK_MONOTONIC of the latest block */
+};
+
+/* Puts an open trace among those that are read. False when memory is out, which tvg_build_finish says. */
+static bool admit(struct member *member, struct tvg_build *build, struct tvg_reader *reader)
+{
+    const struct tvg_trace_header *header = tvg_reader_header(reader);
+    *member = (struct member){reader, tvg_build_process(build, header, reader_op, reader), header->anchor.mono_ns};
+    if (!member->process)
+        tvg_reader_close(reader);
+    return member->process != NULL;
+}
+
+/* Takes one event; false after the last, when the member is closed. */
+static bool advance(struct member *member, struct progress *progress)
+{
+    struct tvg_event event;
+    if (tvg_reader_next(member->reader, &event)) {
+        tvg_build_event(member->process, &event);
+        if (event.kind == TVG_EVENT_OPS && event.info->anchor.mono_ns > member->reached_ns)
+            member->reached_ns = event.info->anchor.mono_ns;
+        if (progress->options && progress->options->progress && ++progress->events % 64 == 0)
+            progress->options->progress(progress->ended + tvg_reader_bytes_read(member->reader), progress->total, progress->options->context);
+        return true;
+    }
+    tvg_build_process_end(member->process, tvg_reader_ticks_per_ns(member->reader), tvg_reader_damage(member->reader));
+    progress->ended += tvg_reader_bytes_total(member->reader);
+    tvg_reader_close(member->reader);
+    return false;
+}
 
 static bool read_file(struct tvg_build *build, const char *path, struct progress *progress, struct tvg_error *error)
 {
+    struct member member;
     struct tvg_reader *reader;
     if (!tvg_reader_open(&reader, path, error))
         return false;
-    struct tvg_process *process = tvg_build_process(build, tvg_reader_header(reader), reader_op, reader);
-    struct tvg_event event;
-    unsigned events = 0;
-    while (process && tvg_reader_next(reader, &event)) {
-        tvg_build_event(process, &event);
-        if (progress->options && progress->options->progress && ++events % 64 == 0)
-            progress->options->progress(progress->before + tvg_reader_bytes_read(reader), progress->total, progress->options->context);
-    }
-    if (process)
-        tvg_build_process_end(process, tvg_reader_ticks_per_ns(reader), tvg_reader_damage(reader));
-    progress->before += tvg_reader_bytes_total(reader);
-    tvg_reader_close(reader);
+    if (admit(&member, build, reader))
+        while (advance(&member, progress))
+            ;
     return true;
 }
 
+enum { OPEN_MAX_MEMBERS = 8 }; /* readers at once: what bounds memory */
+
+/* Processes that ran side by side are read side by side, so that their op time can be laid over each other while it streams. */
 static bool read_folder(struct tvg_build *build, const char *path, struct progress *progress, struct tvg_error *error)
 {
-    uint32_t count, read = 0;
+    uint32_t count, next = 0, read = 0, open = 0;
     char **names;
     if (!tvg_run_list(path, &names, &count, error))
         return false;
     struct tvg_error first = {{0}};
     struct stat about;
+    struct member member[OPEN_MAX_MEMBERS];
     for (uint32_t i = 0; i < count; i++)
         progress->total += stat(names[i], &about) == 0 ? (uint64_t)about.st_size : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct tvg_error problem = {{0}};
-        if (read_file(build, names[i], progress, &problem))
-            read++;
-        else {
-            tvg_build_note(build, "unreadable", strrchr(names[i], '/') + 1, problem.message);
-            if (!first.message[0])
-                first = problem;
+    struct tvg_reader *reader = NULL; /* the next one, opened */
+    while (open || reader || next < count) {
+        if (reader && (open == 0 || (open < OPEN_MAX_MEMBERS && tvg_same_clock(tvg_reader_header(reader), tvg_reader_header(member[0].reader))))) {
+            open += admit(&member[open], build, reader);
+            reader = NULL;
+            continue;
         }
+        if (!reader && next < count) {
+            struct tvg_error problem = {{0}};
+            if (tvg_reader_open(&reader, names[next], &problem)) {
+                read++;
+            } else {
+                reader = NULL;
+                const char *slash = strrchr(names[next], '/');
+                tvg_build_note(build, "unreadable", slash ? slash + 1 : names[next], problem.message);
+                if (!first.message[0])
+                    first = problem;
+            }
+            next++;
+            continue;
+        }
+        uint32_t behind = 0;
+        for (uint32_t i = 1; i < open; i++)
+            if (member[i].reached_ns < member[behind].reached_ns)
+                behind = i;
+        if (!advance(&member[behind], progress))
+            member[behind] = member[--open];
     }
     tvg_run_free(names, count);
     if (!read)

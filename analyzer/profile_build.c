@@ -74,6 +74,7 @@ struct tvg_process {
     double cpu_first_ns;        /* CPU the process had used when its first op began, as the first block lets one estimate */
     bool seen_ops, ended;
     struct window window;
+    struct tvg_info_file said;
 };
 
 /* --- ops ----------------------------------------------------------------------------------------------------------------- */
@@ -290,7 +291,7 @@ struct tvg_build *tvg_build_new(const struct tvg_profile_options *options)
     return build;
 }
 
-static bool same_clock(const struct tvg_trace_header *a, const struct tvg_trace_header *b)
+bool tvg_same_clock(const struct tvg_trace_header *a, const struct tvg_trace_header *b)
 {
     return a->ticks_are_tsc == b->ticks_are_tsc && strcmp(a->host, b->host) == 0 && fabs(ticks_rate(a) / ticks_rate(b) - 1) < 0.01;
 }
@@ -312,7 +313,7 @@ struct tvg_process *tvg_build_process(struct tvg_build *build, const struct tvg_
     process->context = context;
     process->number = build->process_count;
     build->process[build->process_count++] = process;
-    if (build->busy && !same_clock(header, &build->process[build->process_count - 2]->header)) {
+    if (build->busy && !tvg_same_clock(header, &build->process[build->process_count - 2]->header)) {
         tvg_busy_finish(build->busy, &build->busy_result); /* times of another machine can't be laid over each other */
         build->busy = NULL;
     }
@@ -426,7 +427,7 @@ void tvg_build_event(struct tvg_process *process, const struct tvg_event *event)
     if (event->kind == TVG_EVENT_OPS)
         add_ops(process, event);
     else
-        tvg_info_add(&process->build->info, process->build->arena, process->number, process->header.host, event);
+        tvg_info_add(&process->build->info, &process->said, process->build->arena, process->number, process->header.host, event);
 }
 
 /* Ticks of the process's sums become seconds of the run's. */
@@ -509,15 +510,15 @@ void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, con
     tvg_steps_free(process->steps);
     process->steps = NULL;
 
-    struct tvg_info *info = &build->info;
-    double cpu_ns = info->end_cpu_ns > process->cpu_process_ns ? info->end_cpu_ns : process->cpu_process_ns;
-    double own = (info->end_encode_ticks > 0 ? info->end_encode_ticks : process->encode_ticks) * seconds_per_tick;
+    const struct tvg_info_file *said = &process->said;
+    double cpu_ns = said->end_cpu_ns > process->cpu_process_ns ? said->end_cpu_ns : process->cpu_process_ns;
+    double own = (said->end_encode_ticks > 0 ? said->end_encode_ticks : process->encode_ticks) * seconds_per_tick + said->meter_cost_ns * 1e-9;
     double cpu = cpu_ns * 1e-9;
     build->own_seconds += own;
     build->cpu_seconds += cpu > own ? cpu - own : 0;
     build->cpu_start += process->cpu_first_ns * 1e-9;
     process->window.start_ns = (double)(process->header.process_start_mono_ns ? process->header.process_start_mono_ns : process->header.anchor.mono_ns);
-    process->window.end_ns = (double)(info->last_mono_ns > process->end_mono_ns ? info->last_mono_ns : process->end_mono_ns);
+    process->window.end_ns = (double)(said->last_mono_ns > process->end_mono_ns ? said->last_mono_ns : process->end_mono_ns);
     if (process->seen_ops) {
         double first = mono_ns(process, process->first_start), last = mono_ns(process, process->last_end);
         process->window.start_ns = first < process->window.start_ns ? first : process->window.start_ns;
@@ -525,8 +526,6 @@ void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, con
     }
     if (process->window.end_ns < process->window.start_ns)
         process->window.end_ns = process->window.start_ns;
-    info->last_mono_ns = 0;
-    info->end_cpu_ns = info->end_encode_ticks = 0;
     build->threads += process->tid_count;
     if (damage) {
         build->damage.bytes_skipped += damage->bytes_skipped;
@@ -714,8 +713,6 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
         goto memory;
     tvg_busy_finish(build->busy, &build->busy_result);
     build->busy = NULL;
-    if (build->info.meters)
-        build->own_seconds += tvg_meters_cost(build->info.meters);
     double seconds_per_tick = 1e-9 / build->ticks_per_ns, start_ns = 0, end_ns = 0;
     struct tvg_busy_result *busy = &build->busy_result;
     profile->arena = build->arena;

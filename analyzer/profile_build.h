@@ -50,7 +50,7 @@ static inline uint64_t tvg_mix(uint64_t h, uint64_t value)
 enum tvg_busy_class { TVG_BUSY_LOAD = 0, TVG_BUSY_FIRST, TVG_BUSY_STEADY, TVG_BUSY_CLASSES };
 struct tvg_busy;
 struct tvg_busy_result {
-    uint64_t first_start, last_end;       /* ticks; 0 when there was no op */
+    uint64_t first_start, last_end;       /* ticks; 0 when there was no op; of several machines: of the first */
     double busy[TVG_BUSY_CLASSES];        /* ticks in which at least one op ran, by the class of the op that came first */
     double gap[TVG_BUSY_CLASSES];         /* ticks without op, by the class of the op that ended the gap; before the first step: load */
     double long_gap;                      /* part of them in gaps of at least long_gap_ticks */
@@ -142,7 +142,8 @@ struct tvg_process;
 typedef const struct tvg_op *tvg_op_lookup(const void *context, uint32_t op_id);
 
 struct tvg_build *tvg_build_new(const struct tvg_profile_options *options);
-/* A further traced process of the run. NULL when memory is out. */
+/* A further traced process of the run. Several may be open at once when they share a clock (tvg_same_clock). NULL when memory is out. */
+bool tvg_same_clock(const struct tvg_trace_header *a, const struct tvg_trace_header *b);
 struct tvg_process *tvg_build_process(struct tvg_build *build, const struct tvg_trace_header *header, tvg_op_lookup *lookup, const void *context);
 void tvg_build_event(struct tvg_process *process, const struct tvg_event *event);
 /* The process has no more events. ticks_per_ns by its anchors; `damage` may be NULL. */
@@ -166,13 +167,16 @@ struct tvg_info {
     struct tvg_unit_mark marks[TVG_UNIT_MARKS_MAX];
     uint32_t mark_count;
     struct tvg_meters *meters;
-    uint64_t last_mono_ns;        /* of the present file: latest moment that any block but ops names */
-    double end_cpu_ns, end_encode_ticks; /* of the present file, by its END; 0 when not given */
     uint64_t notes_dropped;
     bool failed;                  /* memory is out */
 };
+struct tvg_info_file { /* what is said of one process */
+    uint64_t last_mono_ns;               /* latest moment that any block but ops names */
+    double end_cpu_ns, end_encode_ticks; /* by END; 0 when not given */
+    double meter_cost_ns;                /* what reading the meters has cost it */
+};
 /* `file`: the number of the trace file. The manifest is that of the first file; what later ones add is added. */
-void tvg_info_add(struct tvg_info *info, struct tvg_arena *arena, uint32_t file, const char *host, const struct tvg_event *event);
+void tvg_info_add(struct tvg_info *info, struct tvg_info_file *sums, struct tvg_arena *arena, uint32_t file, const char *host, const struct tvg_event *event);
 void tvg_info_note(struct tvg_info *info, struct tvg_arena *arena, const char *what, const char *subject, const char *detail, uint64_t count);
 void tvg_info_free(struct tvg_info *info); /* the growing arrays and the meters; strings stay in the arena */
 

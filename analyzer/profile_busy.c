@@ -311,10 +311,10 @@ void tvg_busy_finish(struct tvg_busy *busy, struct tvg_busy_result *result)
         return;
     drain(busy, 0);
     if (result && busy->begun) {
-        if (!result->first_start || busy->begun_at < result->first_start)
+        if (!result->last_end) { /* else: of another machine's clock */
             result->first_start = busy->begun_at;
-        if (busy->frontier > result->last_end)
             result->last_end = busy->frontier;
+        }
         for (int class = 0; class < TVG_BUSY_CLASSES; class++) {
             result->busy[class] += busy->result.busy[class];
             result->gap[class] += busy->result.gap[class];

@@ -150,12 +150,12 @@ static void pair(const char *key, const char *value, void *context)
     }
 }
 
-void tvg_info_add(struct tvg_info *info, struct tvg_arena *arena, uint32_t file, const char *host, const struct tvg_event *event)
+void tvg_info_add(struct tvg_info *info, struct tvg_info_file *sums, struct tvg_arena *arena, uint32_t file, const char *host, const struct tvg_event *event)
 {
     struct pair_context to = {info, arena, file};
     uint64_t moment = number(event, "mono_ns");
-    if (moment > info->last_mono_ns)
-        info->last_mono_ns = moment;
+    if (moment > sums->last_mono_ns)
+        sums->last_mono_ns = moment;
     switch (event->block) {
     case TVG_BLOCK_COVERAGE:
         coverage(info, arena, event);
@@ -167,14 +167,16 @@ void tvg_info_add(struct tvg_info *info, struct tvg_arena *arena, uint32_t file,
         tvg_manifest_read(event->payload, event->length, pair, &to);
         break;
     case TVG_BLOCK_ENERGY:
+        if (number(event, "cost")) /* all its samples so far */
+            sums->meter_cost_ns = (double)number(event, "cost");
         if (!info->meters && !(info->meters = tvg_meters_new()))
             info->failed = true;
         else
             tvg_meters_add(info->meters, file, host, event->payload, event->length);
         break;
     case TVG_BLOCK_END:
-        info->end_cpu_ns = (double)number(event, "cpu_process_ns");
-        info->end_encode_ticks = (double)number(event, "encode_ticks");
+        sums->end_cpu_ns = (double)number(event, "cpu_process_ns");
+        sums->end_encode_ticks = (double)number(event, "encode_ticks");
         break;
     default:
         break;
