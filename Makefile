@@ -10,7 +10,7 @@ SAN     ?=
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-overlength-strings
 CFLAGS  ?= -O2 -g
 BASE    := -std=gnu11 $(WARN) -D_GNU_SOURCE -DTVG_VERSION='"$(VERSION)"' -I. -MMD -MP $(SAN)
-SHIM_CFLAGS := $(BASE) -fPIC -fvisibility=hidden -fexceptions -fasynchronous-unwind-tables -fno-omit-frame-pointer -ftls-model=initial-exec
+SHIM_CFLAGS := $(BASE) -fPIC -fvisibility=hidden -fasynchronous-unwind-tables -fno-omit-frame-pointer -ftls-model=initial-exec
 TVG_CFLAGS  := $(BASE) -fPIC -DTVG_DATADIR='"$(PREFIX)/share/tvg"'
 
 TRACE_SRC     := $(wildcard trace/*.c)

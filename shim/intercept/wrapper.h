@@ -40,12 +40,13 @@ extern const struct tvg_catch __stop_tvg_catches[] __attribute__((visibility("hi
 #define TVG_STUB(symbol, own, catch_symbol, body) TVG_STUB_TO(symbol, own, catch_symbol, body)
 #define TVG_STUB_BARE(symbol, own, catch_symbol, body) TVG_STUB_TO(symbol, own, catch_symbol, "tvg_bare_gate")
 
-/* A body: takes its entry out of the scratch register before anything else. Instrumentation at a function's head would overwrite it. */
+/* A body: takes its entry out of the scratch register before anything else (instrumentation at a function's head would overwrite it), and
+ * names what happens when an exception passes. */
 #define TVG_HOOK_BODY __attribute__((used, noinline, no_instrument_function, no_profile_instrument_function, no_sanitize("address", "thread", "undefined")))
 #define TVG_BODY TVG_HOOK_BODY static
-#define TVG_TAKE_ENTRY(entry)                                           \
-    register const struct tvg_entry *entry##_register __asm__(TVG_SCRATCH); \
-    __asm__ volatile("" : "=r"(entry##_register));                      \
+#define TVG_TAKE_ENTRY(entry)                                                                        \
+    register const struct tvg_entry *entry##_register __asm__(TVG_SCRATCH);                          \
+    __asm__ volatile(".cfi_personality 0x1b, tvg_personality" : "=r"(entry##_register)); /* unwind.c */ \
     const struct tvg_entry *const entry = entry##_register
 
 /* ISO C has no cast from object to function pointers; POSIX does. */

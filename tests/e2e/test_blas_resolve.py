@@ -170,6 +170,52 @@ def test_symbol_versions(shop):
     assert len(ops) == 2
 
 
+def test_exceptions_pass_through_every_net(shop):
+    """Thrown out of a call by its name, by a looked-up address, and by a bare name; the calls after it are recorded, deeper ones too."""
+    library, program = shop.folder / "libthrows.so", shop.folder / "catches"
+    (shop.folder / "throws.cc").write_text("""
+        #define LONG int o, int ta, int tb, int m, int n, int k, float al, const float *a, int lda, const float *b, int ldb, float be, float *c, int ldc
+        #define SHORT const char *, const char *, const int *m, const int *, const int *, const float *, const float *, const int *, const float *, const int *, \\
+            const float *, float *, const int *
+        extern "C" void cblas_sgemm(LONG) { if (m == 3) throw 1; }
+        extern "C" void sgemm_(SHORT) { if (*m == 3) throw 10; }
+        extern "C" void sgemm(SHORT) { if (*m == 3) throw 100; }""")
+    (shop.folder / "catches.cc").write_text("""
+        #include <cstdio>
+        #include <dlfcn.h>
+        extern "C" void cblas_sgemm(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *, int);
+        extern "C" void sgemm(const char *, const char *, const int *, const int *, const int *, const float *, const float *, const int *, const float *,
+                              const int *, const float *, float *, const int *);
+        static float x[99];
+        __attribute__((noinline)) static void deeper(int depth)
+        {
+            volatile char room[256];
+            room[0] = depth;
+            if (depth > 0) deeper(depth - 1);
+            else cblas_sgemm(102, 111, 111, 2, 2, 2, 1, x, 3, x, 2, 0, x, 3);
+        }
+        int main(int, char **argv)
+        {
+            auto looked_up = (decltype(&cblas_sgemm))dlsym(dlopen(argv[1], RTLD_NOW), "cblas_sgemm");
+            int three = 3, two = 2, caught = 0;
+            float one = 1;
+            for (int i = 0; i < 5; i++) {
+                try { cblas_sgemm(102, 111, 111, 3, 2, 2, 1, x, 3, x, 2, 0, x, 3); } catch (int e) { caught += e; }
+                deeper(3);
+                try { looked_up(102, 111, 111, 3, 2, 2, 1, x, 3, x, 2, 0, x, 3); } catch (int e) { caught += e; }
+                deeper(4);
+                try { sgemm("N", "N", &three, &two, &two, &one, x, &three, x, &two, &one, x, &three); } catch (int e) { caught += e; }
+                deeper(5);
+            }
+            std::printf("%d\\n", caught);
+        }""")
+    tvg_testlib.run(["g++", "-w", "-shared", "-fPIC", "-o", library, shop.folder / "throws.cc"], check=True)
+    tvg_testlib.run(["g++", "-w", "-O0", "-o", program, shop.folder / "catches.cc", library, f"-Wl,-rpath,{shop.folder}", "-ldl"], check=True)
+    output, ops, _ = shop.compare(library, program=program)
+    assert output == f"{5 * (1 + 1 + 100)}\n"
+    assert [(op["function"], op["m"]) for op in ops] == [("cblas_sgemm", 2)] * 15
+
+
 def test_deepbind_and_symbolic_are_said(shop):
     deep = shop.plugin("deep", shop.provider("blas1"))
     symbolic = shop.library("inward", PROVIDER.replace("INSIDE", "") + PLUGIN.replace("M", "2"), flags=["-Wl,-Bsymbolic"])
