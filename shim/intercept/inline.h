@@ -10,7 +10,8 @@ struct tvg_inline_rule {
     struct tvg_catch catch;  /* the entry, body and hash that each patched address gets a copy of; body NULL: only found, for tvg_inline_symbol */
     const char *libraries;   /* beginnings of file names, separated by blanks */
 };
-extern const struct tvg_inline_rule __start_tvg_inline_rules[], __stop_tvg_inline_rules[];
+extern const struct tvg_inline_rule __start_tvg_inline_rules[] __attribute__((visibility("hidden")));
+extern const struct tvg_inline_rule __stop_tvg_inline_rules[] __attribute__((visibility("hidden")));
 #define TVG_INLINE_SECTION __attribute__((section("tvg_inline_rules"), used, aligned(8)))
 
 /* Patches what is loaded already and asks the dynamic linker to be told of what comes. Once, at load. */

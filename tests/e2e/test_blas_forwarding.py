@@ -4,6 +4,7 @@ import blas_stand_in
 import pytest
 import tvg_testlib
 
+SPECS = tvg_testlib.ROOT / "shim" / "specs"
 OWN_EXPORTS = {"dlsym", "dlvsym", "dlclose", "tvg_tokens", "tvg_units", "tvg_pause", "tvg_resume", "tvg_warmup_done"}
 
 
@@ -17,12 +18,33 @@ def stand_in(names, tmp_path_factory):
     return blas_stand_in.build(tmp_path_factory.mktemp("stand_in"), names, "standin")
 
 
+def spec_names(*specs):
+    listing = tvg_testlib.run([tvg_testlib.BUILD / "specgen", "--list", *specs], check=True).stdout
+    rows = [line.split("\t") for line in listing.splitlines()]
+    return {row[0] for row in rows if row[3] != "inline"}
+
+
 def test_exports_are_the_names_of_the_tables_and_our_own(names):
     listing = tvg_testlib.run(["nm", "-D", "--defined-only", tvg_testlib.SHIM], check=True).stdout
     exported = {line.split()[-1] for line in listing.splitlines()}
-    wanted = {name for name, *_ in names}
-    assert wanted - exported == set(), "spelt by a library, not stood in for"
-    assert exported - wanted == OWN_EXPORTS
+    assert exported == spec_names(*sorted(SPECS.glob("*.spec"))) | OWN_EXPORTS
+
+
+def test_the_blas_tables_have_every_name_that_libraries_use(names):
+    """The names of this test come from the libraries' headers and manuals, not from the tables."""
+    assert spec_names(*sorted(SPECS.glob("blas*.spec"))) == {name for name, *_ in names}
+
+
+@pytest.mark.parametrize("line, message", [
+    ("gemm cblas_?gemm s | order wrong", "no such argument: wrong"), ("gemm cblas_?gemm q | order", "no such type: q"),
+    ("gemm cblas_?gemm s | m m", "argument given twice: m"), ("gemm cblas_?gemm s", "'|' is missing"),
+    ("gemm ?x s | m\ngemm ?x s | m", "spelled twice"), ("gemm ?x s | m n k kl ku lda ldb ldc incx", "more than eight dimensions"),
+])
+def test_a_bad_table_is_refused_with_its_place(line, message, tmp_path):
+    spec = tmp_path / "bad.spec"
+    spec.write_text("numbers 0\ntype s f32 f32 f32 f32 float\nconvention cblas\nspellings @\n" + line + "\n")
+    done = tvg_testlib.run([tvg_testlib.BUILD / "specgen", spec])
+    assert done.returncode == 1 and message in done.stderr and f"{spec}:{5 + line.count(chr(10))}:" in done.stderr
 
 
 def test_bodies_take_their_entry_before_anything_can_change_it():
