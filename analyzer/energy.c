@@ -148,19 +148,25 @@ static struct tvg_interval packages_charged(const struct tvg_profile *profile, c
  * busy as the run did on average. */
 static struct tvg_interval cpu_outside(const struct tvg_profile *profile)
 {
-    double one = 0, likely = 0, all = 0;
+    double least = 0, fast = 0, likely = 0, all = 0;
     double cpus = profile->cpus_allowed ? profile->cpus_allowed : 1;
     double mean_busy = profile->wall_seconds > 0 ? fmax(1, fmin(cpus, profile->cpu_seconds / profile->wall_seconds)) : 1;
     for (uint32_t i = 0; i < profile->op_count; i++) {
         const struct tvg_op_stat *stat = &profile->ops[i];
         if (stat->op.on_gpu)
             continue; /* the host waits or works on: its CPU seconds are outside */
-        one += stat->seconds;
+        double threads = fmin(cpus, threads_of(stat, mean_busy)), fastest = fmin(stat->seconds, stat->seconds_min * (double)stat->count);
+        least += fastest;
+        fast += fastest * threads;
         all += stat->seconds * fmin(cpus, stat->op.threads ? stat->op.threads : cpus);
-        likely += stat->seconds * fmin(cpus, threads_of(stat, mean_busy));
+        likely += stat->seconds * threads;
     }
     double cpu = profile->cpu_seconds;
-    return (struct tvg_interval){fmax(0, cpu - likely), fmax(0, cpu - all), fmax(0, cpu - one)};
+    /* On a busy machine a call's time holds waits for a core: its CPU time is then the run's mean, but not less than its fastest calls say. */
+    if (profile->wall_seconds > 0)
+        likely = fmin(likely, fmax(fast, cpu * profile->op_wall_seconds / profile->wall_seconds));
+    double value = fmax(0, cpu - likely);
+    return (struct tvg_interval){value, fmin(value, fmax(0, cpu - all)), fmax(value, cpu - least)};
 }
 
 /* Package and DRAM meters of the trace, summed. */

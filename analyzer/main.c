@@ -8,35 +8,16 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
-/* A command is in the table when its file is in the tree. */
 static const struct command commands[] = {
-#if __has_include("commands/record.c")
     {"record", "run a command and record its operations", tvg_command_record},
-#endif
-#if __has_include("commands/report.c") && __has_include("profile.c") && __has_include("device.c") && __has_include("../optimizer/replay.c")
     {"report", "what a run cost, where it went, what is worth doing", tvg_command_report},
-#endif
-#if __has_include("commands/ops.c")
     {"ops", "a row per distinct operation", tvg_command_ops},
-#endif
-#if __has_include("commands/dump.c")
     {"dump", "every recorded operation, one JSON line each", tvg_command_dump},
-#endif
-#if __has_include("commands/coverage.c")
     {"coverage", "what was caught, what was not, and why", tvg_command_coverage},
-#endif
-#if __has_include("commands/check.c")
     {"check", "whether a trace is whole", tvg_command_check},
-#endif
-#if __has_include("commands/doctor.c")
     {"doctor", "what this machine and a command allow, and how to allow more", tvg_command_doctor},
-#endif
-#if __has_include("commands/overhead.c")
     {"overhead", "what recording costs a command, in paired runs", tvg_command_overhead},
-#endif
-#if __has_include("commands/coeffs.c")
     {"coeffs", "device files: list, show, check", tvg_command_coeffs},
-#endif
     {NULL, NULL, NULL},
 };
 

@@ -84,6 +84,20 @@ static struct tvg_report_totals totals_of(const struct tvg_profile *profile)
     return totals;
 }
 
+/* By calls long enough for the time grid not to matter. */
+static double held_up(const struct tvg_profile *profile)
+{
+    double mean = 0, fastest = 0;
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        const struct tvg_op_stat *stat = &profile->ops[i];
+        if (stat->count > 2 && stat->seconds_min > 1e-6) {
+            mean += stat->seconds - stat->seconds_first;
+            fastest += stat->seconds_min * (double)(stat->count - 1);
+        }
+    }
+    return fastest > 0 ? fmax(1, mean / fastest) : 1;
+}
+
 static struct tvg_interval headline(const struct tvg_report *report, const struct tvg_replay *replay)
 {
     return report->waits ? replay->saved_rate : replay->saved_work;
@@ -194,6 +208,7 @@ bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request
     const struct tvg_energy *energy = report->energy;
     report->unit = choose_unit(profile);
     price_phases(report);
+    report->held_up = held_up(profile);
 
     report->totals = totals_of(profile);
     report->totals.time_coverage = profile->wall_seconds > 0 ? fmin(1, profile->op_wall_seconds / profile->wall_seconds) : 0;

@@ -270,6 +270,7 @@ static json_t *pricing(const struct tvg_report *report)
     json_object_set_new(object, "meter_scale", number(energy->meter_scale));
     json_object_set_new(object, "model_error", energy->meter_seconds > 0 ? number(energy->model_error) : json_null());
     json_object_set_new(object, "cross_check_j", energy->cross_check.value > 0 ? interval(energy->cross_check) : json_null());
+    json_object_set_new(object, "held_up", number(report->held_up));
     json_object_set_new(object, "note", string(energy->note));
     for (uint32_t i = 0; i < report->profile->meter_count; i++) {
         const struct tvg_meter *meter = &report->profile->meters[i];

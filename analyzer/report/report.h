@@ -55,6 +55,7 @@ struct tvg_report {
     uint32_t set_count;
     bool set_asked;                /* the set is what --rewrite named, not the best of the findings */
     bool set_unsure;               /* the interval of its saving includes 0 */
+    double held_up;                /* mean time of calls over that of their fastest: far above 1 on a machine busy with other work */
     bool waits;                    /* the process waits for requests: headline is same rate */
     struct tvg_interval saved;     /* the headline: same rate or same work */
     struct tvg_report_against against;

@@ -317,7 +317,7 @@ static void why(const struct tvg_report *report, FILE *out, struct tvg_style sty
         byte_use = bytes / reach;
         used += snprintf(text + used, sizeof text - (size_t)used, " (%s of what those CPUs can draw from memory)", percent(share_text, sizeof share_text, byte_use));
     }
-    const char *verdict = flop_use == 0 || byte_use == 0 ? "" : flop_use > byte_use ? (flop_use > 0.4 ? ": compute-bound" : ": nearer to compute-bound, well below the peak: small or unfused calls")
+    const char *verdict = report->held_up >= 2 ? "; but calls were held up by other work on the machine, so these rates bound nothing" : flop_use == 0 || byte_use == 0 ? "" : flop_use > byte_use ? (flop_use > 0.4 ? ": compute-bound" : ": nearer to compute-bound, well below the peak: small or unfused calls")
                           : (byte_use > 0.4 ? ": memory-bound" : ": nearer to memory-bound, well below the peak: small or strided calls");
     snprintf(text + used, sizeof text - (size_t)used, "%s.", verdict);
     char lead[64];
@@ -391,6 +391,9 @@ static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_s
         saving_row(report, out, "all with *", &report->set, "");
         fprintf(out, "%s", style.off);
     }
+    if (report->held_up >= 2)
+        wrapped(out, "  ", 2, "CAUTION: calls took %.1f x their fastest on average: the CPUs had other work, or slowed down. Time that ops waited is no time that "
+                "a faster op saves: record again on a quiet machine before believing these.", report->held_up);
     if (report->set_count > 0) {
         char seconds[32], of[32];
         if (report->set_unsure)
@@ -497,6 +500,8 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
         if (report->against.unmatched_flop > 0)
             ADD(" (%.1f %% of its FLOP in shapes the first never ran)", 100 * report->against.unmatched_flop);
     }
+    if (report->held_up >= 1.2)
+        ADD(" | calls took %.1f x their fastest", report->held_up);
     if (energy->note[0])
         ADD(" | %s", energy->note);
 #undef ADD

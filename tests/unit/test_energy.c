@@ -246,6 +246,23 @@ static void test_an_op_costs_at_least_its_busy_core(void **state)
     close_to(tvg_energy_of_stat(&large, &device).value, 0.05 * 4);
 }
 
+static void test_waits_for_a_core_are_no_cpu_time_of_ops(void **state)
+{
+    (void)state;
+    struct tvg_device device = device_of(TVG_BASIS_MODELLED);
+    struct tvg_profile profile = profile_of();
+    struct tvg_energy *energy;
+    struct tvg_error error;
+    profile.cpu_seconds = 5; /* half a CPU over 10 s; ops of 3 s by the clock whose fastest calls make 0.3 s */
+    for (int i = 0; i < 2; i++)
+        two_ops[i].seconds_min /= 10;
+    assert_true(tvg_energy_price(&energy, &profile, &device, NULL, TVG_CHARGE_NONE, &error));
+    close_to(energy->other_cpu.value, 2 * (5 - 5 * 0.3));
+    close_to(energy->other_cpu.low, 0.05 * 2);
+    close_to(energy->other_cpu.high, 4 * (5 - 0.3));
+    tvg_energy_free(energy);
+}
+
 static void test_roofline(void **state)
 {
     (void)state;
@@ -305,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_a_floor_not_charged_leaves_a_metered_total),
         cmocka_unit_test(test_memory_energy_is_bounded_by_what_memory_delivers),
         cmocka_unit_test(test_an_op_costs_at_least_its_busy_core),
+        cmocka_unit_test(test_waits_for_a_core_are_no_cpu_time_of_ops),
         cmocka_unit_test(test_roofline),
         cmocka_unit_test(test_types_without_a_row_take_the_unit_that_executes_them),
         cmocka_unit_test(test_empty_profile),

@@ -238,6 +238,29 @@ static void test_the_screen(void **state)
     clear(&fixture);
 }
 
+static void test_a_busy_machine_is_told(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    build(&fixture, NULL, 0);
+    assert_true(fixture.report.held_up == 1);
+    clear(&fixture);
+    build(&fixture, NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        fixture.ops[i].seconds_first = fixture.ops[i].seconds / (double)fixture.ops[i].count;
+        fixture.ops[i].seconds_min = fixture.ops[i].seconds_first / 4;
+    }
+    tvg_report_clear(&fixture.report);
+    struct tvg_error error;
+    fixture.report = (struct tvg_report){.path = "run.tvg", .profile = &fixture.profile, .device = &fixture.device, .energy = fixture.energy, .context = &fixture.context};
+    assert_true(tvg_report_build(&fixture.report, NULL, 0, &error));
+    assert_true(fabs(fixture.report.held_up - 4) < 1e-9);
+    char *text = printed(tvg_report_text, &fixture.report);
+    assert_non_null(strstr(text, "CAUTION: calls took 4.0 x their fastest"));
+    free(text);
+    clear(&fixture);
+}
+
 static void test_json_is_valid_whatever_names_hold(void **state)
 {
     (void)state;
@@ -288,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_the_unit_that_is_known_best),
         cmocka_unit_test(test_a_process_that_waits_leads_with_same_rate),
         cmocka_unit_test(test_the_screen),
+        cmocka_unit_test(test_a_busy_machine_is_told),
         cmocka_unit_test(test_json_is_valid_whatever_names_hold),
         cmocka_unit_test(test_figures_for_people),
     };
