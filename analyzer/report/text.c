@@ -483,7 +483,7 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
         ADD("no meter: the total may be %s, a factor of %.1f | ", tvg_show_band(a, sizeof a, energy->total), energy->total.low > 0 ? energy->total.high / energy->total.low : INFINITY);
     if (report->set_count > 0)
         ADD("the saving's sign %s over the whole band | ", report->saved.low > 0 ? "holds" : "does NOT hold");
-    ADD("priced as %s%s | ", report->device->title ? report->device->title : report->device->name, report->device->guessed ? ", a guess: --device NAME" : "");
+    ADD("priced as %s%s | ", report->device->title ? report->device->title : report->device->name, report->device->guessed ? "; no file fits this CPU: --device NAME" : "");
     if (energy->cross_check.value > 0)
         ADD("ops by instruction counts %s, by FLOP and bytes %s | ", tvg_show_joules(a, sizeof a, energy->cross_check.value), tvg_show_joules(b, sizeof b, energy->ops.value));
     ADD("recorded ops cover %.0f %% of the time | ops lost %llu", 100 * report->totals.time_coverage, (unsigned long long)damage->ops_lost);
