@@ -81,65 +81,83 @@ static bool reused(uint64_t distinct, uint64_t written, uint64_t count)
 
 /* Entries with the same weight shape, whatever the rows of the other operand, taken together. */
 struct kin {
+    const struct tvg_op *op; /* the first of them; NULL: an empty place of the table */
     uint64_t count, distinct, written; /* distinct: the most of one entry, which is the least there can be of all */
     bool other_rows;                   /* one has another number of rows: the weight's shape does not follow them */
 };
 
-static struct kin kin_of(const struct tvg_profile *profile, const struct tvg_op *op, bool weight_is_b)
+/* Activations come first in the caller's own order of storage: x W row-major is W' x' column-major, and a matrix-vector call's matrix is A. */
+static bool weight_in_b(const struct tvg_op *op)
+{
+    return op->kind != TVG_KIND_GEMV && op->flags & TVG_OP_ROW_MAJOR;
+}
+
+static bool are_kin(const struct tvg_op *a, const struct tvg_op *b)
 {
     const uint32_t layout = TVG_OP_TRANS_A | TVG_OP_TRANS_B | TVG_OP_ROW_MAJOR;
-    struct kin kin = {0};
-    for (uint32_t i = 0; i < profile->op_count; i++) {
-        const struct tvg_op_stat *stat = &profile->ops[i];
-        const struct tvg_op *other = &stat->op;
-        if (other->kind != op->kind || other->k != op->k || other->type_b != op->type_b || other->type_a != op->type_a ||
-            (other->flags & layout) != (op->flags & layout) || (other->batch > 1) != (op->batch > 1) ||
-            (weight_is_b ? other->n != op->n : other->m != op->m))
-            continue;
-        uint64_t distinct = weight_is_b ? stat->b_distinct : stat->a_distinct;
-        kin.count += stat->count;
-        kin.written += weight_is_b ? stat->b_written : stat->a_written;
-        kin.distinct = distinct > kin.distinct ? distinct : kin.distinct;
-        kin.other_rows |= weight_is_b ? other->m != op->m : other->n != op->n;
-    }
-    return kin;
+    return a->kind == b->kind && a->k == b->k && a->type_a == b->type_a && a->type_b == b->type_b && (a->flags & layout) == (b->flags & layout) &&
+           (a->batch > 1) == (b->batch > 1) && (weight_in_b(a) ? a->n == b->n : a->m == b->m);
 }
 
-/* Is operand B (or A) a weight, rows of the other operand apart? */
-static bool is_weight(const struct tvg_profile *profile, const struct tvg_op_stat *stat, bool b)
+/* The place of `op`'s kin in a table of a power of two places with room to spare. */
+static struct kin *kin_of(struct kin *table, size_t places, const struct tvg_op *op)
 {
-    const struct tvg_op *op = &stat->op;
-    uint64_t distinct = b ? stat->b_distinct : stat->a_distinct, written = b ? stat->b_written : stat->a_written;
-    int64_t rows = b ? op->m : op->n;
-    if (!distinct || distinct >= TVG_DISTINCT_MAX || written)
-        return false;
-    bool follows = rows == (b ? op->n : op->m) || rows == op->k;
-    if (reused(distinct, written, stat->count) && !follows)
-        return true;
-    struct kin kin = kin_of(profile, op, b);
-    return kin.other_rows && reused(kin.distinct, kin.written, kin.count);
+    uint64_t hash = ((uint64_t)op->k * 0x9e3779b97f4a7c15u + (uint64_t)(weight_in_b(op) ? op->n : op->m)) * 0xff51afd7ed558ccdu;
+    size_t place = (size_t)(hash >> 20) & (places - 1);
+    while (table[place].op && !are_kin(table[place].op, op))
+        place = (place + 1) & (places - 1);
+    return &table[place];
 }
 
-char tvg_weight_operand(const struct tvg_profile *profile, const struct tvg_op_stat *stat)
+static char weight_operand(const struct tvg_op_stat *stat, const struct kin *kin)
 {
     const struct tvg_op *op = &stat->op;
-    if (op->kind == TVG_KIND_GEMV) /* the matrix is A */
-        return reused(stat->a_distinct, stat->a_written, stat->count) ? 'a' : 0;
-    /* Activations come first in the caller's own order of storage: x W row-major is W' x' column-major. */
-    bool in_b = op->flags & TVG_OP_ROW_MAJOR;
+    bool in_b = weight_in_b(op);
+    uint64_t distinct = in_b ? stat->b_distinct : stat->a_distinct, written = in_b ? stat->b_written : stat->a_written;
+    int64_t rows = in_b ? op->m : op->n;
     if (op->batch > 1 && !((op->flags & TVG_OP_BATCH_STRIDED) && (in_b ? op->stride_b : op->stride_a) == 0))
         return 0; /* a member of its own for each: no weight; one for all may be */
-    return is_weight(profile, stat, in_b) ? (in_b ? 'b' : 'a') : 0;
+    bool follows = op->kind != TVG_KIND_GEMV && (rows == (in_b ? op->n : op->m) || rows == op->k);
+    bool of_itself = reused(distinct, written, stat->count) && !follows;
+    bool of_kin = op->kind != TVG_KIND_GEMV && distinct && distinct < TVG_DISTINCT_MAX && !written && kin->other_rows &&
+                  reused(kin->distinct, kin->written, kin->count);
+    return of_itself || of_kin ? (in_b ? 'b' : 'a') : 0;
 }
 
 char *tvg_weight_operands(const struct tvg_profile *profile, struct tvg_rewrite_outcome *outcome)
 {
+    size_t places = 16;
+    while (places < 2 * (size_t)profile->op_count)
+        places *= 2;
     char *weights = calloc(profile->op_count + 1u, 1);
-    if (!weights)
+    struct kin *table = calloc(places, sizeof *table);
+    if (!weights || !table) {
+        free(weights);
+        free(table);
         tvg_refuse(outcome, "out of memory");
-    for (uint32_t i = 0; weights && i < profile->op_count; i++)
-        if (tvg_is_product(&profile->ops[i].op) && profile->ops[i].count)
-            weights[i] = tvg_weight_operand(profile, &profile->ops[i]);
+        return NULL;
+    }
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; i < profile->op_count; i++) {
+            const struct tvg_op_stat *stat = &profile->ops[i];
+            const struct tvg_op *op = &stat->op;
+            if (!tvg_is_product(op) || !stat->count)
+                continue;
+            struct kin *kin = kin_of(table, places, op);
+            if (pass) {
+                weights[i] = weight_operand(stat, kin);
+                continue;
+            }
+            bool in_b = weight_in_b(op);
+            uint64_t distinct = in_b ? stat->b_distinct : stat->a_distinct;
+            if (!kin->op)
+                kin->op = op;
+            kin->count += stat->count;
+            kin->written += in_b ? stat->b_written : stat->a_written;
+            kin->distinct = distinct > kin->distinct ? distinct : kin->distinct;
+            kin->other_rows |= in_b ? kin->op->m != op->m : kin->op->n != op->n;
+        }
+    free(table);
     return weights;
 }
 

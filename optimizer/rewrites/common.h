@@ -30,14 +30,12 @@ bool tvg_assumed(const struct tvg_rewrite_context *context, const char *name, do
 
 /* Is it a dense product whose FLOP come from its shape: gemm or gemv of real types? */
 bool tvg_is_product(const struct tvg_op *op);
-/* Which operand is a weight, as far as addresses and shapes tell: 'a', 'b', or 0 when it can't be told or both are activations. A weight
+/* Which operand of each op is a weight, as far as addresses and shapes tell: 'a', 'b', or 0 when it can't be told or both are activations. A weight
  * comes back to its addresses (at most one in two calls finds a new one, taken over all numbers of rows that its shape is seen with), was
  * never written by a recorded op, lies where weights lie (B row-major, A column-major and in gemv), is no member of a strided batch, and
  * its shape does not follow the rows of the other operand (m == n or m == k is what attention looks like, unless the same weight shape is
- * seen with another m). */
-char tvg_weight_operand(const struct tvg_profile *profile, const struct tvg_op_stat *stat);
-/* That of every op, 0 for what is no product: taken before a transform changes the ops that tell of each other. To be freed; NULL when memory
- * ran out, the outcome then says so. */
+ * seen with another m). 0 too for what is no product. Taken before a transform changes the ops that tell of each other. To be freed; NULL when
+ * memory ran out, the outcome then says so. */
 char *tvg_weight_operands(const struct tvg_profile *profile, struct tvg_rewrite_outcome *outcome);
 
 /* Seconds of one call of `op` by roofline, never below the device's shortest call; 0 when the device has no rate for its type. */

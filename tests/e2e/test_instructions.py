@@ -9,7 +9,7 @@ What is reached on OpenBLAS 0.3.21, model over counted (the bounds below allow a
   loads       0.81   0.83        0.79        0.49     (0.6 an FMA is the main loop's; packing and edges load more)
   stores      0.24   0.16        0.34        0.17     (the output once; packing the operands stores too)
   all three   0.73   0.77        0.70        0.42     of ALL instructions: addresses, branches and prefetches are in no class
-So the cross-check is low: by 6 to 11 % in joules for products of 64 and more, by a third for a tiny one."""
+So the cross-check is low: by 8 to 10 % in joules for products of 64 and more, by 28 % for a tiny one."""
 import collections
 import json
 import re
