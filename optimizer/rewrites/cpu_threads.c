@@ -18,7 +18,7 @@ static double mean(const struct tvg_op_stat *stat)
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
 {
     double flop = 0, before = 0, after = 0;
-    uint64_t curves = 0, moved = 0;
+    uint64_t curves = 0, moved = 0, counted = 0;
     long wanted = 0;
     if (context->argument) {
         char *end;
@@ -40,6 +40,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         struct tvg_op_stat *stat = &profile->ops[i];
         if (!stat->count || !stat->op.threads || measured[i] <= 0)
             continue;
+        counted++;
         uint32_t best = i;
         bool curve = false, found = false;
         for (uint32_t j = 0; j < profile->op_count; j++) {
@@ -66,8 +67,10 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
     if (moved)
         tvg_applied(outcome, profile, flop, 0.1, "%llu shapes moved to their %s thread count as measured in this trace: %.3g s become %.3g s", (unsigned long long)moved,
                     wanted ? "wanted" : "fastest", before, after);
+    else if (!counted)
+        tvg_refuse(outcome, "the trace does not say how many threads a call had, so there is no curve: compare runs with another OMP_NUM_THREADS by tvg report --against");
     else if (!curves)
-        tvg_refuse(outcome, "no shape ran with two thread counts: record the command again with another OMP_NUM_THREADS and report both traces together");
+        tvg_refuse(outcome, "no shape ran with two thread counts: let the command run a part with another number, or compare two runs by tvg report --against");
     else if (wanted)
         tvg_refuse(outcome, "no shape ran with %ld threads as well as with another number", wanted);
     else

@@ -434,6 +434,10 @@ static void threads_come_from_the_measured_curve(void **state)
     fixture_price(f, 0);
     struct tvg_replay r = fixture_run(f, "cpu-threads");
     refused(&r, f, "no shape ran with two thread counts");
+    f->ops[0].op.threads = f->ops[1].op.threads = 0;
+    r = fixture_run(f, "cpu-threads");
+    refused(&r, f, "does not say how many threads");
+    f->ops[0].op.threads = 4, f->ops[1].op.threads = 1;
     fixture_gemm(f, 100, 200, 300, 20, 0.6e-3)->op.threads = 1; /* one thread is faster for this shape */
     f->profile.op_seconds = f->profile.bytes = f->profile.flop = 0;
     f->profile.total_ops = 0;
