@@ -26,6 +26,8 @@ struct tvg_op_stat {
     uint64_t b_distinct;    /* distinct B addresses seen, as recorded; 256 and more count as 256. Weights have few, activations may have many */
     uint64_t a_distinct;    /* distinct A addresses seen, the same way; 0 when not counted. A library called column-major has its weights in A. */
     uint64_t a_written, b_written; /* calls whose A (B) address had been the C of a recorded op before: an activation, never a weight */
+    uint64_t gpu_count;     /* kernels and copies that calls of this op launched; for a kernel that no call explains: itself */
+    double host_seconds;    /* GPU ops: time the host spent in the calls; `seconds` is then the time on the card */
     double energy_scale;    /* set by rewrites: factor on modelled energy beside bytes and FLOP; 1 by default */
 };
 
@@ -81,6 +83,27 @@ struct tvg_meter {
     uint32_t samples, wraps;
 };
 
+/* What one GPU did, by its activity records. */
+struct tvg_gpu {
+    int device;             /* CUDA ordinal */
+    char name[96];          /* "NVIDIA H100 80GB HBM3"; "" when no source said */
+    uint64_t kernels, transfers;
+    double busy_seconds;    /* at least one kernel or copy was resident: the union over streams */
+    double kernel_seconds, transfer_seconds; /* summed durations */
+    double caused_seconds;  /* kernel time that a recorded library call explains */
+    double launched_seconds; /* kernel time whose launching call and thread are known */
+    double first_ns, last_ns; /* CLOCK_MONOTONIC of the first and last activity */
+};
+
+/* All launches of one kernel (dictionary entry: name, grid, block...) by one library call. */
+struct tvg_gpu_activity {
+    uint32_t op;            /* index into ops: the kernel or copy itself */
+    uint32_t cause;         /* index into ops: the library call that launched it; UINT32_MAX none */
+    int device;
+    uint64_t count;
+    double seconds, bytes;  /* bytes: of copies and memsets */
+};
+
 struct tvg_coverage_note {
     char *what, *subject, *detail; /* raw; escape before showing */
     uint64_t count;
@@ -100,6 +123,10 @@ struct tvg_profile {
     uint32_t meter_count;
     struct tvg_coverage_note *notes;
     uint32_t note_count;
+    struct tvg_gpu *gpus;   /* those that did something; none: no GPU activity was recorded */
+    uint32_t gpu_count;
+    struct tvg_gpu_activity *activity;
+    uint32_t activity_count;
     struct tvg_phase phase[6];
 
     /* totals */

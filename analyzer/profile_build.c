@@ -32,6 +32,7 @@ struct tvg_build {
     uint32_t *by_hash, by_hash_size;
     struct tvg_info info;
     struct tvg_groups *groups;
+    struct tvg_gpu_build *gpu;     /* NULL until a GPU's activity is met */
     struct tvg_step_table *step_table;
     struct tvg_busy *busy;
     struct tvg_busy_result busy_result;
@@ -420,12 +421,33 @@ static void add_ops(struct tvg_process *process, const struct tvg_event *event)
     process->encode_ticks += (double)info->encode_ticks;
 }
 
+static uint32_t op_of_id(void *context, uint32_t id)
+{
+    struct tvg_process *process = context;
+    uint32_t *slot = index_slot(process, id);
+    if (slot && !*slot) {
+        uint32_t index = intern(process->build, process->lookup(process->context, id));
+        if (index != UINT32_MAX)
+            *slot = (index + 1) << 1;
+    }
+    return slot && *slot ? (*slot >> 1) - 1 : UINT32_MAX;
+}
+
+static void add_kernels(struct tvg_process *process, const struct tvg_event *event)
+{
+    struct tvg_build *build = process->build;
+    if ((!build->gpu && !(build->gpu = tvg_gpu_build_new())) || !tvg_gpu_build_add(build->gpu, event->payload, event->length, op_of_id, process))
+        build->failed = true;
+}
+
 void tvg_build_event(struct tvg_process *process, const struct tvg_event *event)
 {
     if (process->build->failed)
         return;
     if (event->kind == TVG_EVENT_OPS)
         add_ops(process, event);
+    else if (event->block == TVG_BLOCK_KERNELS)
+        add_kernels(process, event);
     else
         tvg_info_add(&process->build->info, &process->said, process->build->arena, process->number, process->header.host, event);
 }
@@ -565,6 +587,7 @@ void tvg_build_free(struct tvg_build *build)
     free(build->process);
     tvg_busy_finish(build->busy, NULL);
     tvg_groups_free(build->groups);
+    tvg_gpu_build_free(build->gpu);
     tvg_step_table_free(build->step_table);
     tvg_info_free(&build->info);
     free(build->ops);
@@ -756,6 +779,8 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
     }
     profile->notes = into_arena(build->arena, info->notes, info->note_count * sizeof *info->notes);
     profile->note_count = info->note_count;
+    if (build->gpu && !tvg_gpu_build_finish(build->gpu, build->arena, profile))
+        goto memory_again;
 
     totals(profile);
     double start = 0, end = 0;

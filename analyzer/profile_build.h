@@ -135,6 +135,15 @@ double tvg_waiting_seconds(const struct tvg_waiting *waiting, double undisturbed
 void tvg_phases_finish(struct tvg_profile *profile, const struct tvg_busy_result *busy, double seconds_per_tick, double start_seconds,
                        double end_seconds, double waiting_seconds);
 
+/* --- profile_gpu.c: activity of GPUs ----------------------------------------------------------------------------------------- */
+struct tvg_gpu_build;
+struct tvg_gpu_build *tvg_gpu_build_new(void);
+/* The payload of a KERNELS block. `op_of` gives the profile's index for a dictionary id. False: memory is out. A damaged payload is left out. */
+bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_t length, uint32_t (*op_of)(void *context, uint32_t id), void *context);
+/* Fills gpus, activity and the GPU ops' time of a profile whose ops and notes are in place. */
+bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, struct tvg_profile *profile);
+void tvg_gpu_build_free(struct tvg_gpu_build *build);
+
 /* --- profile_build.c: all of it together ------------------------------------------------------------------------------- */
 struct tvg_build;
 struct tvg_process;

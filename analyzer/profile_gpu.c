@@ -1,0 +1,182 @@
+/* GPU activity while a trace streams by: time of kernels per op and per launching call, and the union over streams in which the card was busy. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../trace/kernels.h"
+#include "profile_build.h"
+
+enum { DEVICES = 16, SCRATCH = 1 << 20 };
+
+struct device {
+    struct tvg_gpu gpu;
+    double reached_ns; /* busy time is counted up to here */
+};
+struct tvg_gpu_build {
+    struct device device[DEVICES];
+    struct tvg_gpu_activity *activity;
+    uint32_t count, capacity;
+    uint32_t *table, table_size; /* (kernel, cause, device) -> index + 1 */
+    struct tvg_kernel rows[TVG_KERNELS_MAX];
+    unsigned char scratch[SCRATCH];
+};
+
+struct tvg_gpu_build *tvg_gpu_build_new(void)
+{
+    return calloc(1, sizeof(struct tvg_gpu_build));
+}
+
+void tvg_gpu_build_free(struct tvg_gpu_build *build)
+{
+    if (!build)
+        return;
+    free(build->activity);
+    free(build->table);
+    free(build);
+}
+
+static bool grow(struct tvg_gpu_build *build)
+{
+    uint32_t capacity = build->capacity ? build->capacity * 2 : 512, size = capacity * 4;
+    struct tvg_gpu_activity *activity = realloc(build->activity, capacity * sizeof *activity);
+    if (activity)
+        build->activity = activity;
+    uint32_t *table = activity ? calloc(size, sizeof *table) : NULL;
+    if (!table)
+        return false;
+    free(build->table);
+    build->table = table;
+    build->table_size = size;
+    build->capacity = capacity;
+    for (uint32_t i = 0; i < build->count; i++) {
+        const struct tvg_gpu_activity *at = &build->activity[i];
+        uint32_t slot = (uint32_t)(tvg_mix(tvg_mix((uint64_t)at->device, at->op), at->cause) % size);
+        while (table[slot])
+            slot = (slot + 1) % size;
+        table[slot] = i + 1;
+    }
+    return true;
+}
+
+static struct tvg_gpu_activity *activity_of(struct tvg_gpu_build *build, int device, uint32_t op, uint32_t cause)
+{
+    if (build->count == build->capacity && !grow(build))
+        return NULL;
+    uint32_t slot = (uint32_t)(tvg_mix(tvg_mix((uint64_t)device, op), cause) % build->table_size);
+    for (; build->table[slot]; slot = (slot + 1) % build->table_size) {
+        struct tvg_gpu_activity *at = &build->activity[build->table[slot] - 1];
+        if (at->op == op && at->cause == cause && at->device == device)
+            return at;
+    }
+    build->table[slot] = ++build->count;
+    build->activity[build->count - 1] = (struct tvg_gpu_activity){.op = op, .cause = cause, .device = device};
+    return &build->activity[build->count - 1];
+}
+
+static int by_start(const void *left, const void *right)
+{
+    const struct tvg_kernel *a = left, *b = right;
+    return (a->start_ns > b->start_ns) - (a->start_ns < b->start_ns);
+}
+
+bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_t length, uint32_t (*op_of)(void *context, uint32_t id), void *context)
+{
+    int number = -1;
+    long count = tvg_decode_kernels(payload, length, &number, build->rows, build->scratch, sizeof build->scratch);
+    if (count <= 0 || number < 0 || number >= DEVICES)
+        return true;
+    struct device *device = &build->device[number];
+    struct tvg_gpu *gpu = &device->gpu;
+    gpu->device = number;
+    qsort(build->rows, (size_t)count, sizeof build->rows[0], by_start);
+    for (long i = 0; i < count; i++) {
+        const struct tvg_kernel *row = &build->rows[i];
+        uint32_t op = op_of(context, row->op_id), cause = row->cause == TVG_OP_ID_NONE ? UINT32_MAX : op_of(context, row->cause);
+        struct tvg_gpu_activity *at = op == UINT32_MAX ? NULL : activity_of(build, number, op, cause);
+        if (!at)
+            return false;
+        double seconds = (double)row->duration_ns * 1e-9, start = (double)row->start_ns, end = start + (double)row->duration_ns;
+        at->count++;
+        at->seconds += seconds;
+        at->bytes += (double)row->bytes;
+        if (row->bytes) {
+            gpu->transfers++;
+            gpu->transfer_seconds += seconds;
+        } else {
+            gpu->kernels++;
+            gpu->kernel_seconds += seconds;
+            gpu->caused_seconds += cause != UINT32_MAX ? seconds : 0;
+            gpu->launched_seconds += row->tid ? seconds : 0;
+        }
+        if (end > device->reached_ns) {
+            gpu->busy_seconds += (end - fmax(start, device->reached_ns)) * 1e-9;
+            device->reached_ns = end;
+        }
+        if (!gpu->first_ns || start < gpu->first_ns)
+            gpu->first_ns = start;
+        if (end > gpu->last_ns)
+            gpu->last_ns = end;
+    }
+    return true;
+}
+
+bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, struct tvg_profile *profile)
+{
+    uint32_t devices = 0;
+    for (int i = 0; i < DEVICES; i++)
+        devices += build->device[i].gpu.last_ns > 0;
+    if (!devices)
+        return true;
+    profile->gpus = tvg_arena_alloc(arena, devices * sizeof *profile->gpus);
+    profile->activity = tvg_arena_alloc(arena, (build->count + 1) * sizeof *profile->activity);
+    if (!profile->gpus || !profile->activity)
+        return false;
+    for (int i = 0; i < DEVICES; i++) {
+        if (!(build->device[i].gpu.last_ns > 0))
+            continue;
+        struct tvg_gpu *gpu = &profile->gpus[profile->gpu_count++];
+        *gpu = build->device[i].gpu;
+        char subject[16];
+        snprintf(subject, sizeof subject, "gpu-%d", i);
+        for (uint32_t n = 0; n < profile->note_count; n++)
+            if (strcmp(profile->notes[n].what, "gpu") == 0 && strcmp(profile->notes[n].subject, subject) == 0)
+                snprintf(gpu->name, sizeof gpu->name, "%s", profile->notes[n].detail);
+    }
+    memcpy(profile->activity, build->activity, build->count * sizeof *profile->activity);
+    profile->activity_count = build->count;
+    /* A library call on a GPU takes what its kernels take; how long the host was in the call is another figure. A kernel that no call explains
+     * is an op of its own. */
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        struct tvg_op_stat *stat = &profile->ops[i];
+        if (stat->op.on_gpu) {
+            stat->host_seconds = stat->seconds;
+            stat->seconds = 0;
+        }
+    }
+    for (uint32_t i = 0; i < profile->activity_count; i++) {
+        const struct tvg_gpu_activity *at = &profile->activity[i];
+        struct tvg_op_stat *owner = &profile->ops[at->cause != UINT32_MAX ? at->cause : at->op];
+        owner->seconds += at->seconds;
+        owner->gpu_count += at->count;
+        if (at->cause == UINT32_MAX) {
+            owner->count += at->count;
+            profile->total_ops += at->count;
+        }
+        if (at->cause == UINT32_MAX && at->bytes > 0 && owner->count)
+            owner->op.bytes = (uint64_t)(at->bytes / (double)owner->count); /* of copies: their mean */
+    }
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        struct tvg_op_stat *stat = &profile->ops[i];
+        if (!stat->op.on_gpu)
+            continue;
+        double before = 0;
+        for (int p = 0; p < 6; p++)
+            before += stat->seconds_by_phase[p];
+        for (int p = 0; p < 6; p++) /* by the host's calls: a kernel follows its launch closely */
+            stat->seconds_by_phase[p] = before > 0 ? stat->seconds_by_phase[p] * stat->seconds / before : p == TVG_PHASE_STEADY ? stat->seconds : 0;
+        double mean = stat->count ? stat->seconds / (double)stat->count : 0;
+        stat->seconds_min = stat->seconds_max = mean;
+    }
+    return true;
+}
