@@ -59,6 +59,9 @@ static const struct use {
     {"floor", AT(floor), false, POWER, {"device", NULL, NULL}},
     {"awake", AT(awake), false, POWER, {"device", NULL, NULL}},
     {"core_active", AT(core_active), false, POWER, {"core", NULL, NULL}},
+    {"kernel_tensor", AT(kernel_tensor), false, POWER, {"device", NULL, NULL}},
+    {"kernel_fma", AT(kernel_fma), false, POWER, {"device", NULL, NULL}},
+    {"kernel_other", AT(kernel_other), false, POWER, {"device", NULL, NULL}},
     {"launch_floor", AT(launch_floor), false, TIME, {"call", "launch", NULL}},
     {"fma_128", AT(fma_128), false, ENERGY, {"instruction", NULL, NULL}},
     {"fma_256", AT(fma_256), false, ENERGY, {"instruction", NULL, NULL}},
@@ -82,7 +85,7 @@ static const struct tag {
 static const char *const text_columns[] = {"unit", "denominator", "boundary", "includes", "data_pattern", "node", "device", "clock", "instrument",
                                            "uncertainty", "source", "tag", NULL};
 static const char *const other_columns[] = {"use", "type", "what", "value", "low", "high", "samples", NULL};
-static const char *const file_keys[] = {"$schema", "schema", "name", "title", "kind", "arch", "generic", "cores", "match", "notes", "rows", NULL};
+static const char *const file_keys[] = {"$schema", "schema", "name", "title", "kind", "arch", "generic", "cores", "multiprocessors", "match", "notes", "rows", NULL};
 static const char *const match_keys[] = {"cpu_id", "brand", "exclude", "gpu", NULL};
 
 static bool listed(const char *word, const char *const *words)
@@ -283,6 +286,11 @@ static void check_file(struct validation *v, const json_t *root, struct tvg_devi
         problem(v, "", "no cores: a CPU's peak, bandwidth and floor are those of a number of physical cores");
     if (gpu && cores)
         problem(v, "", "cores in a GPU's file");
+    const json_t *multiprocessors = json_object_get(root, "multiprocessors");
+    if (gpu && !(json_is_integer(multiprocessors) && json_integer_value(multiprocessors) > 0 && json_integer_value(multiprocessors) < 100000))
+        problem(v, "", "no multiprocessors: how far a kernel's blocks fill a GPU is told by their number");
+    if (cpu && multiprocessors)
+        problem(v, "", "multiprocessors in a CPU's file");
     const char *arch = text_of(root, "arch");
     if (cpu && strcmp(arch, "x86-64") != 0 && strcmp(arch, "aarch64") != 0)
         problem(v, "", "arch is neither \"x86-64\" nor \"aarch64\"");
@@ -328,6 +336,7 @@ static void check_file(struct validation *v, const json_t *root, struct tvg_devi
         const struct { bool needed; const struct tvg_coefficient *at; const char *use; } needs[] = {
             {true, &device->byte_memory, "byte_memory"}, {true, &device->bandwidth, "bandwidth"}, {true, &device->floor, "floor"},
             {true, &device->launch_floor, "launch_floor"}, {cpu, &device->core_active, "core_active"}, {gpu, &device->awake, "awake"},
+            {gpu, &device->kernel_tensor, "kernel_tensor"}, {gpu, &device->kernel_fma, "kernel_fma"}, {gpu, &device->kernel_other, "kernel_other"},
             {true, &device->flop[TVG_TYPE_F32], "flop f32"}, {true, &device->peak[TVG_TYPE_F32], "peak f32"}};
         for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
             if (needs[i].needed && !needs[i].at->known)
@@ -403,6 +412,7 @@ bool tvg_device_parse(struct tvg_device **out, const char *text, size_t length, 
     device->path = strdup(file);
     device->generic = json_is_true(json_object_get(root, "generic"));
     device->cores = (int)json_integer_value(json_object_get(root, "cores"));
+    device->multiprocessors = (int)json_integer_value(json_object_get(root, "multiprocessors"));
     if (!device->awake.known) /* a CPU has one floor */
         device->awake = device->floor;
     if (v.problems || !device->name || !device->title || !device->kind || !device->path) {

@@ -30,10 +30,13 @@ struct tvg_device {
     struct tvg_coefficient floor;                 /* W: package floor (CPU) or board at rest (GPU) */
     struct tvg_coefficient awake;                 /* W: board with a live context (GPU); CPU: equals floor */
     struct tvg_coefficient core_active;           /* W per busy core above the floor: other CPU work outside recorded ops */
+    /* W above awake while a kernel of that class fills the card (GPU): matrix units, vector multiply-add, all else */
+    struct tvg_coefficient kernel_tensor, kernel_fma, kernel_other;
     struct tvg_coefficient launch_floor;          /* s: the shortest time of one op or kernel */
     /* cross-check model: J per instruction by class; FMA by vector width in bits */
     struct tvg_coefficient fma_128, fma_256, fma_512, load, store, other_instruction;
     int cores;         /* physical cores that `peak`, `bandwidth` and `floor` refer to; 0 for GPU. c cores have peak x c / cores. */
+    int multiprocessors; /* of a GPU; 0 for CPU */
     bool generic;      /* a file for parts that no other file matches */
     char *path;        /* the file, or what tvg_device_parse was told */
     void *json;        /* the parsed file, for `tvg coeffs show`, rows and sources included */

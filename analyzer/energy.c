@@ -1,6 +1,7 @@
 /* Prices a profile: marginal energy of ops by FLOP and bytes, the floor by time, other CPU work by busy cores; with a meter, scaled to it.
  * Errors of one coefficient move together over all ops, so interval ends add up linearly. */
 #include "energy.h"
+#include "energy_gpu.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -263,8 +264,8 @@ bool tvg_energy_price(struct tvg_energy **result, const struct tvg_profile *prof
         const struct tvg_op_stat *stat = &profile->ops[i];
         any_gpu |= stat->op.on_gpu;
         unpriced_gpu |= stat->op.on_gpu && !gpu;
-        if (!stat->op.on_gpu || gpu)
-            energy->per_op[i] = tvg_energy_of_stat(stat, stat->op.on_gpu ? gpu : device);
+        if (!stat->op.on_gpu)
+            energy->per_op[i] = tvg_energy_of_stat(stat, device);
         energy->ops = tvg_interval_add(energy->ops, energy->per_op[i]);
         if (!stat->op.on_gpu)
             energy->cross_check = tvg_interval_add(energy->cross_check, by_instructions(stat, device));
@@ -285,18 +286,7 @@ bool tvg_energy_price(struct tvg_energy **result, const struct tvg_profile *prof
     if (joules > 0)
         fit_to_meter(energy, profile, device, joules, packages_charged(profile, device, TVG_CHARGE_EXCLUSIVE).value);
     else
-        energy->basis = all_modelled(profile, device) && !(any_gpu && gpu && !all_modelled(profile, gpu)) ? TVG_BASIS_MODELLED : TVG_BASIS_ESTIMATED;
-    if (gpu && any_gpu) {
-        const struct tvg_coefficient *awake = gpu->awake.known ? &gpu->awake : &gpu->floor;
-        energy->idle = tvg_interval_add(energy->idle, times(awake, energy->wall_seconds));
-        if (joules > 0) { /* the meter was the package's: the board comes on top, modelled */
-            energy->basis = TVG_BASIS_MODELLED;
-            energy->total = tvg_interval_add(energy->total, times(awake, energy->wall_seconds));
-            for (uint32_t i = 0; i < profile->op_count; i++)
-                if (profile->ops[i].op.on_gpu)
-                    energy->total = tvg_interval_add(energy->total, energy->per_op[i]);
-        }
-    }
+        energy->basis = all_modelled(profile, device) ? TVG_BASIS_MODELLED : TVG_BASIS_ESTIMATED;
     energy->other = tvg_interval_add(energy->other_cpu, energy->unexplained);
     struct tvg_interval sum = tvg_interval_add(tvg_interval_add(energy->ops, energy->idle), energy->other);
     if (joules > 0) /* the meter's own error, not the model's */
@@ -306,11 +296,16 @@ bool tvg_energy_price(struct tvg_energy **result, const struct tvg_profile *prof
     energy->floor_watts = energy->wall_seconds > 0 ? energy->idle.value / energy->wall_seconds : 0;
 
     bool dram = joules > 0 ? with_dram : device->byte_memory.known && device->byte_memory.boundary && strstr(device->byte_memory.boundary, "dram");
-    snprintf(energy->boundary, sizeof energy->boundary, "package%s%s", dram ? "+dram" : "", any_gpu && gpu ? "+board" : "");
+    snprintf(energy->boundary, sizeof energy->boundary, "package%s", dram ? "+dram" : "");
     snprintf(energy->other_what, sizeof energy->other_what, joules > 0 ? "%.1f CPU s outside recorded ops, and what the model left unexplained"
              : device->core_active.known ? "%.1f CPU s outside recorded ops" : "%.1f CPU s outside recorded ops: the device file has no W per core, not priced",
              energy->cpu_seconds_outside);
-    if (unpriced_gpu)
+    if (gpu && profile->gpu_count) { /* the boards' own figures lead; the package stands beside them */
+        energy->cpu_beside = energy->total;
+        tvg_energy_price_boards(energy, profile, gpu);
+    } else if (any_gpu && gpu)
+        snprintf(energy->note, sizeof energy->note, "GPU calls were seen but no GPU activity was recorded: what they cost on the card is not known");
+    else if (unpriced_gpu)
         snprintf(energy->note, sizeof energy->note, "GPU ops were seen but no GPU device file fits: they are not priced");
     *result = energy;
     return true;

@@ -159,10 +159,8 @@ bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, 
         struct tvg_op_stat *owner = &profile->ops[at->cause != UINT32_MAX ? at->cause : at->op];
         owner->seconds += at->seconds;
         owner->gpu_count += at->count;
-        if (at->cause == UINT32_MAX) {
+        if (at->cause == UINT32_MAX)
             owner->count += at->count;
-            profile->total_ops += at->count;
-        }
         if (at->cause == UINT32_MAX && at->bytes > 0 && owner->count)
             owner->op.bytes = (uint64_t)(at->bytes / (double)owner->count); /* of copies: their mean */
     }
@@ -170,11 +168,8 @@ bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, 
         struct tvg_op_stat *stat = &profile->ops[i];
         if (!stat->op.on_gpu)
             continue;
-        double before = 0;
-        for (int p = 0; p < 6; p++)
-            before += stat->seconds_by_phase[p];
-        for (int p = 0; p < 6; p++) /* by the host's calls: a kernel follows its launch closely */
-            stat->seconds_by_phase[p] = before > 0 ? stat->seconds_by_phase[p] * stat->seconds / before : p == TVG_PHASE_STEADY ? stat->seconds : 0;
+        for (int p = 0; p < 6; p++) /* by calls: a kernel follows its launch closely */
+            stat->seconds_by_phase[p] = stat->count ? stat->seconds * (double)stat->count_by_phase[p] / (double)stat->count : 0;
         double mean = stat->count ? stat->seconds / (double)stat->count : 0;
         stat->seconds_min = stat->seconds_max = mean;
     }

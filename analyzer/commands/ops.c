@@ -406,7 +406,7 @@ static bool choose_devices(struct tvg_device **device, struct tvg_device **gpu, 
     bool any_gpu = false;
     for (uint32_t i = 0; i < profile->op_count; i++)
         any_gpu |= profile->ops[i].op.on_gpu;
-    const char *name = tvg_profile_manifest(profile, "gpu.0.name");
+    const char *name = profile->gpu_count ? profile->gpus[0].name : tvg_profile_manifest(profile, "gpu.0.name");
     if (request->gpu)
         return tvg_device_load(gpu, request->gpu, error);
     return !any_gpu || !name || tvg_device_choose_gpu(gpu, name, error);

@@ -188,7 +188,7 @@ static bool choose_devices(struct tvg_device **device, struct tvg_device **gpu, 
     bool any_gpu = false;
     for (uint32_t i = 0; i < profile->op_count; i++)
         any_gpu |= profile->ops[i].op.on_gpu;
-    const char *gpu_name = tvg_profile_manifest(profile, "gpu.0.name");
+    const char *gpu_name = profile->gpu_count ? profile->gpus[0].name : tvg_profile_manifest(profile, "gpu.0.name");
     if (request->gpu || (any_gpu && gpu_name))
         return request->gpu ? tvg_device_load(gpu, request->gpu, error) : tvg_device_choose_gpu(gpu, gpu_name, error);
     return true;

@@ -16,7 +16,7 @@
 #include "gpu.h"
 #include "tables.h"
 
-enum { DEVICES_MAX = 16, TICK_MS = 100, POLL_MS = 3, PROCESS_EVERY = 10 /* ticks */ };
+enum { DEVICES_MAX = 16, TICK_MS = 100, POLL_MS = 5, STATE_EVERY = 5 /* ticks */ };
 
 static struct {
     int (*Init)(void);
@@ -39,14 +39,13 @@ static struct board {
     void *handle;
     char name[16]; /* "gpu-0": the CUDA ordinal, as in kernel records */
     unsigned long long last_mj;
-    unsigned processes;
 } boards[DEVICES_MAX];
 static int board_count;
 static pid_t owner;
 static atomic_bool running;
 static pthread_mutex_t sampling = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t cost_ns, tick_number;
-static uint8_t block[8192];
+static uint8_t block[1024];
 
 static uint64_t monotonic_ns(void)
 {
@@ -61,54 +60,49 @@ static void pause_ms(long ms)
     nanosleep(&pause, NULL);
 }
 
-/* One ENERGY block: the meters as every meter gives them, and the boards' state beside. */
+/* One ENERGY block a board: the counter as every meter gives it, and the board's state beside it every few ticks (each of those is a call
+ * of up to a millisecond). */
 static void write_sample(uint64_t mono)
 {
-    struct tvg_map map;
-    tvg_map_begin(&map, block, sizeof block);
-    tvg_map_uint(&map, "ticks", tvg_now());
-    tvg_map_uint(&map, "mono", mono);
-    tvg_map_uint(&map, "cost", cost_ns);
-    tvg_map_array(&map, "meters", (uint32_t)board_count);
     for (int i = 0; i < board_count; i++) {
-        tvg_map_array(&map, NULL, 4);
-        tvg_map_string(&map, NULL, boards[i].name);
-        tvg_map_string(&map, NULL, "board");
-        tvg_map_uint(&map, NULL, 0);
-        tvg_map_uint(&map, NULL, boards[i].last_mj * 1000u);
-    }
-    tvg_map_array(&map, "boards", (uint32_t)board_count);
-    for (int i = 0; i < board_count; i++) {
-        void *device = boards[i].handle;
-        unsigned power = 0, sm = 0, memory = 0, celsius = 0;
-        unsigned long long throttle = 0;
-        struct { unsigned gpu, memory; } utilization = {0, 0};
-        nvml.DeviceGetPowerUsage(device, &power);
-        nvml.DeviceGetClockInfo(device, 1, &sm);
-        nvml.DeviceGetClockInfo(device, 2, &memory);
-        nvml.DeviceGetTemperature(device, 0, &celsius);
-        if (nvml.DeviceGetThrottle)
-            nvml.DeviceGetThrottle(device, &throttle);
-        if (nvml.DeviceGetUtilization)
-            nvml.DeviceGetUtilization(device, &utilization);
-        if (nvml.DeviceGetComputeProcesses && tick_number % PROCESS_EVERY == 0) {
-            unsigned count = 0; /* asked for with no room: the count alone comes back */
-            nvml.DeviceGetComputeProcesses(device, &count, NULL);
-            boards[i].processes = count;
+        struct board *board = &boards[i];
+        void *device = board->handle;
+        struct tvg_map map;
+        tvg_map_begin(&map, block, sizeof block);
+        tvg_map_string(&map, "meter", board->name);
+        tvg_map_string(&map, "boundary", "board");
+        tvg_map_string(&map, "unit", "mJ");
+        tvg_map_uint(&map, "range", 0);
+        tvg_map_array(&map, "ns", 1);
+        tvg_map_uint(&map, NULL, mono);
+        tvg_map_array(&map, "value", 1);
+        tvg_map_uint(&map, NULL, board->last_mj);
+        tvg_map_uint(&map, "cost", i == 0 ? cost_ns : 0);
+        if (tick_number % STATE_EVERY == 0) {
+            unsigned power = 0, sm = 0, memory = 0, celsius = 0, processes = 0;
+            unsigned long long throttle = 0;
+            struct { unsigned gpu, memory; } utilization = {0, 0};
+            if (nvml.DeviceGetPowerUsage(device, &power) == 0)
+                tvg_map_uint(&map, "power_mw", power); /* the driver's own average */
+            if (nvml.DeviceGetClockInfo(device, 1, &sm) == 0)
+                tvg_map_uint(&map, "sm_mhz", sm);
+            if (nvml.DeviceGetClockInfo(device, 2, &memory) == 0)
+                tvg_map_uint(&map, "memory_mhz", memory);
+            if (nvml.DeviceGetTemperature(device, 0, &celsius) == 0)
+                tvg_map_uint(&map, "celsius", celsius);
+            if (nvml.DeviceGetThrottle && nvml.DeviceGetThrottle(device, &throttle) == 0)
+                tvg_map_uint(&map, "throttle", throttle); /* NVML's clock event reasons, a bit mask */
+            if (nvml.DeviceGetUtilization && nvml.DeviceGetUtilization(device, &utilization) == 0)
+                tvg_map_uint(&map, "utilization", utilization.gpu); /* percent of time some kernel was resident */
+            if (nvml.DeviceGetComputeProcesses) { /* asked for with no room: the count alone comes back */
+                nvml.DeviceGetComputeProcesses(device, &processes, NULL);
+                tvg_map_uint(&map, "processes", processes);
+            }
         }
-        tvg_map_array(&map, NULL, 8);
-        tvg_map_string(&map, NULL, boards[i].name);
-        tvg_map_uint(&map, NULL, power);    /* mW, the driver's own average */
-        tvg_map_uint(&map, NULL, sm);       /* MHz */
-        tvg_map_uint(&map, NULL, memory);   /* MHz */
-        tvg_map_uint(&map, NULL, celsius);
-        tvg_map_uint(&map, NULL, throttle); /* NVML clocks event reasons, a bit mask */
-        tvg_map_uint(&map, NULL, boards[i].processes);
-        tvg_map_uint(&map, NULL, utilization.gpu); /* percent of time some kernel was resident */
+        size_t length = tvg_map_end(&map, TVG_BLOCK_ENERGY);
+        if (length)
+            tvg_block_append(block, length);
     }
-    size_t length = tvg_map_end(&map, TVG_BLOCK_ENERGY);
-    if (length)
-        tvg_block_append(block, length);
     tick_number++;
 }
 

@@ -1,0 +1,127 @@
+/* Prices GPU boards: rest and awake by time, kernels by class, fill and length, scaled to the board's own meter where there is one.
+ * The model is t min(1, blocks/multiprocessors) t/(t + launch floor) W of the class (device file: kernel_tensor, kernel_fma, kernel_other). */
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "energy_gpu.h"
+
+static bool contains(const char *name, const char *part)
+{
+    size_t length = strlen(part);
+    for (; *name; name++)
+        if (strncasecmp(name, part, length) == 0)
+            return true;
+    return false;
+}
+
+enum tvg_kernel_class tvg_kernel_class(const char *name)
+{
+    static const char *const tensor[] = {"tensorop", "nvjet", "xmma", "wgmma", "gmma", "hmma", "imma", "mma_", "s16816", "s1688", "flash", "tf32", "fmha", "sdpa", NULL};
+    static const char *const fma[] = {"sgemm", "dgemm", "simt", "ffma", "gemv", "gemmSN", "gemmk1", "implicit_convolve", "winograd", NULL};
+    for (int i = 0; name && tensor[i]; i++)
+        if (contains(name, tensor[i]) && !contains(name, "simt"))
+            return TVG_KERNEL_TENSOR;
+    for (int i = 0; name && fma[i]; i++)
+        if (contains(name, fma[i]))
+            return TVG_KERNEL_FMA;
+    return TVG_KERNEL_OTHER;
+}
+
+static struct tvg_interval scaled(const struct tvg_coefficient *coefficient, double amount)
+{
+    return coefficient->known ? tvg_interval_scale(coefficient->value, amount) : (struct tvg_interval){0, 0, 0};
+}
+
+static struct tvg_interval energy_of(const struct tvg_gpu_activity *activity, const struct tvg_op *op, const struct tvg_device *gpu)
+{
+    if (op->kind != TVG_KIND_KERNEL) /* copies and memsets: bytes at the memory, and no more power than a kernel of their length */
+        return scaled(&gpu->byte_memory, activity->bytes);
+    double blocks = fmax(1, (double)op->dim[0]) * fmax(1, (double)op->dim[1]) * fmax(1, (double)op->dim[2]);
+    double fill = gpu->multiprocessors > 0 ? fmin(1, blocks / gpu->multiprocessors) : 1;
+    double mean = activity->seconds / (double)activity->count, floor = gpu->launch_floor.known ? gpu->launch_floor.value.value : 0;
+    const struct tvg_coefficient *watts[] = {[TVG_KERNEL_TENSOR] = &gpu->kernel_tensor, [TVG_KERNEL_FMA] = &gpu->kernel_fma,
+                                             [TVG_KERNEL_OTHER] = &gpu->kernel_other};
+    return scaled(watts[tvg_kernel_class(op->name)], activity->seconds * fill * (mean > 0 ? mean / (mean + floor) : 0));
+}
+
+/* The boards' own meters: joules, and the longest window. */
+static double metered(const struct tvg_profile *profile, double *seconds, uint32_t *boards)
+{
+    double joules = 0;
+    *seconds = 0;
+    *boards = 0;
+    for (uint32_t i = 0; i < profile->meter_count; i++) {
+        const struct tvg_meter *meter = &profile->meters[i];
+        if (strcmp(meter->boundary, "board") != 0 || meter->samples < 3 || !(meter->seconds > 0) || !(meter->joules > 0))
+            continue;
+        joules += meter->joules;
+        *seconds = fmax(*seconds, meter->seconds);
+        (*boards)++;
+    }
+    return joules;
+}
+
+bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile *profile, const struct tvg_device *gpu)
+{
+    /* NVML's counter against external meters, after its own calibration: an irreducible 5 % a board (SC'24, part-time power measurements). */
+    static const double meter_error = 0.05;
+    double window = 0;
+    uint32_t boards = 0;
+    double joules = metered(profile, &window, &boards);
+    energy->ops = (struct tvg_interval){0, 0, 0};
+    for (uint32_t i = 0; i < profile->op_count; i++)
+        energy->per_op[i] = (struct tvg_interval){0, 0, 0};
+    for (uint32_t i = 0; i < profile->activity_count; i++) {
+        const struct tvg_gpu_activity *activity = &profile->activity[i];
+        uint32_t owner = activity->cause != UINT32_MAX ? activity->cause : activity->op;
+        if (!activity->count || owner >= profile->op_count || activity->op >= profile->op_count)
+            continue;
+        energy->per_op[owner] = tvg_interval_add(energy->per_op[owner], energy_of(activity, &profile->ops[activity->op].op, gpu));
+    }
+    struct tvg_interval ops = {0, 0, 0};
+    for (uint32_t i = 0; i < profile->op_count; i++)
+        ops = tvg_interval_add(ops, energy->per_op[i]);
+    double first = INFINITY, last = 0;
+    for (uint32_t i = 0; i < profile->gpu_count; i++) {
+        first = fmin(first, profile->gpus[i].first_ns);
+        last = fmax(last, profile->gpus[i].last_ns);
+    }
+    double seconds = joules > 0 ? window : fmax(0, (last - first) * 1e-9);
+    uint32_t cards = joules > 0 ? boards : profile->gpu_count;
+    const struct tvg_coefficient *awake = gpu->awake.known ? &gpu->awake : &gpu->floor;
+    energy->idle = scaled(awake, seconds * cards);
+    energy->rest = scaled(&gpu->floor, seconds * cards);
+    energy->board_seconds = seconds;
+    energy->meter_scale = 1;
+    energy->other_cpu = energy->unexplained = (struct tvg_interval){0, 0, 0};
+    if (joules > 0) {
+        double modelled = energy->idle.value + ops.value, target = joules - energy->idle.value;
+        energy->model_error = modelled / joules - 1;
+        energy->meter_seconds = window;
+        energy->meter_scale = ops.value > 0 ? fmin(1.25, fmax(0.8, target / ops.value)) : 1;
+        /* What can't be told apart: a card's own awake power moves by a watt a kelvin. */
+        double unexplained = joules - energy->idle.value - energy->meter_scale * ops.value;
+        energy->unexplained = (struct tvg_interval){unexplained, unexplained, unexplained};
+    }
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        energy->per_op[i] = tvg_interval_scale(energy->per_op[i], energy->meter_scale);
+        energy->ops = tvg_interval_add(energy->ops, energy->per_op[i]);
+    }
+    energy->other = energy->unexplained;
+    energy->total = tvg_interval_add(tvg_interval_add(energy->ops, energy->idle), energy->other);
+    if (joules > 0) {
+        energy->total.low = energy->total.value * (1 - meter_error);
+        energy->total.high = energy->total.value * (1 + meter_error);
+        energy->basis = TVG_BASIS_MEASURED;
+    } else {
+        energy->basis = gpu->guessed || gpu->kernel_other.basis == TVG_BASIS_ESTIMATED ? TVG_BASIS_ESTIMATED : TVG_BASIS_MODELLED;
+    }
+    energy->floor_watts = seconds > 0 ? energy->idle.value / seconds : 0;
+    snprintf(energy->boundary, sizeof energy->boundary, "board");
+    snprintf(energy->other_what, sizeof energy->other_what, "%s", joules > 0 ? "what the board's meter saw and the model does not explain" : "nothing");
+    return true;
+}
