@@ -1,5 +1,6 @@
 /* Computes what the report shows: phases' energy, each rewrite's replay, the set that is composed, totals before and after. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,9 +45,12 @@ static void price_phases(struct tvg_report *report)
         if (profile->phase[p].seconds > profile->phase[longest].seconds)
             longest = p;
     }
+    double unmetered = energy->board_seconds > 0 ? fmax(0, seconds - energy->board_seconds) : 0; /* a card has no context before the program opens one */
     for (int p = 0; p < 6; p++) {
-        double share = seconds > 0 ? profile->phase[p].seconds / seconds : p == longest;
-        double outside_share = outside > 0 ? rest[p] / outside : share;
+        double lasts = profile->phase[p].seconds - (p == TVG_PHASE_START ? fmin(unmetered, profile->phase[p].seconds) : 0);
+        double whole = seconds - fmin(unmetered, profile->phase[TVG_PHASE_START].seconds);
+        double share = whole > 0 ? lasts / whole : p == longest;
+        double outside_share = outside > 0 && !(energy->board_seconds > 0) ? rest[p] / outside : share;
         report->phase_j[p] = tvg_interval_add(tvg_interval_scale(energy->idle, share), tvg_interval_scale(energy->other, outside_share));
     }
     for (uint32_t i = 0; i < profile->op_count; i++) {
@@ -234,6 +238,10 @@ bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request
                 line->asked = true;
                 line->argument = requests[r].argument;
             }
+        if (energy->board_seconds > 0) { /* what the host path leaves of a faster kernel can't be told without replaying both paths */
+            snprintf(line->replay.outcome.reason, sizeof line->replay.outcome.reason, "this version prices rewrites of CPU operations only");
+            continue;
+        }
         struct tvg_report_rewrite *alone[] = {line};
         if (!compose(report, &line->replay, alone, 1, error))
             return false;

@@ -130,14 +130,26 @@ static void scope(const struct tvg_report *report, FILE *out, struct tvg_style s
     const char *type = main_type(profile, &type_share);
     char cpu[128];
     tvg_escape(cpu, sizeof cpu, profile->cpu_model[0] ? profile->cpu_model : "CPU unknown");
-    wrapped(out, "", 0, "%s, %u of %u CPUs | %s%s | %s ops, %s | %s thread%s called them%s", cpu, profile->cpus_allowed, profile->cpus_online,
+    bool board = energy->board_seconds > 0;
+    char cards[192] = "";
+    if (board) {
+        char shown[128];
+        tvg_escape(shown, sizeof shown, profile->gpus[0].name[0] ? profile->gpus[0].name : "GPU");
+        snprintf(cards, sizeof cards, profile->gpu_count > 1 ? "%u x %s | " : "%.0u%s | ", profile->gpu_count > 1 ? profile->gpu_count : 0u, shown);
+    }
+    wrapped(out, "", 0, "%s%s, %u of %u CPUs | %s%s | %s ops, %s | %s thread%s called them%s", cards, cpu, profile->cpus_allowed, profile->cpus_online,
             type_share < 0.95 ? "mostly " : "", type, tvg_show_count(name, sizeof name, report->totals.ops),
             tvg_show_si(a, sizeof a, report->totals.flop, "FLOP"), profile->threads == 1 ? "one" : "several", profile->threads == 1 ? "" : "s",
             profile->processes > 1 ? " in several processes" : "");
     bool metered = energy->meter_seconds > 0;
     char band[64];
     const char *outside = strstr(energy->boundary, "dram") ? "" : "DRAM, ";
-    if (metered)
+    if (board) {
+        char beside[64];
+        wrapped(out, "", 0, "Scope: GPU board%s %s, from CUDA's start to the end. Not in it: the CPU (%s meanwhile, %s), fans, power supply, cooling.",
+                profile->gpu_count > 1 ? "s" : "", metered ? "by its own meter (+-5 % absolute)" : "by its device file, NO METER", tvg_show_band(beside, sizeof beside, energy->cpu_beside),
+                "by its device file");
+    } else if (metered)
         wrapped(out, "", 0, "Scope: CPU %s by its own meter (+-5 %% absolute). Not in it: %sboard, fans, power supply, cooling.", energy->boundary, outside);
     else
         wrapped(out, "", 0, "Scope: CPU %s, NO METER: %s by device file %s%s: %s. Not in it: %sboard, fans, power supply, cooling.", energy->boundary,
@@ -217,8 +229,46 @@ static int by_joules(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
+/* A kernel's name without its template arguments: "at::native::reduce_kernel" of a mangled one, the first word of any other. */
+static void kernel_name(const char *name, char out[128])
+{
+    enum { size = 128 };
+    const char *at = strncmp(name, "_ZN", 3) == 0 ? name + 3 : strncmp(name, "_Z", 2) == 0 ? name + 2 : NULL;
+    size_t used = 0;
+    out[0] = '\0';
+    while (at && *at >= '0' && *at <= '9') {
+        char *rest;
+        unsigned long length = strtoul(at, &rest, 10);
+        if (length == 0 || length > strlen(rest))
+            break;
+        if (strncmp(rest, "_GLOBAL__N_", 11) != 0 && used + length + 3 < size)
+            used += (size_t)snprintf(out + used, size - used, "%s%.*s", used ? "::" : "", (int)length, rest);
+        at = rest + length;
+        if (name[2] != 'N')
+            break;
+    }
+    char plain[128];
+    if (used)
+        snprintf(plain, sizeof plain, "%s", out);
+    else
+        snprintf(plain, sizeof plain, "%.120s", name);
+    tvg_escape(out, size, plain);
+}
+
 static void shape(const struct tvg_op *op, char *out, size_t size)
 {
+    if (op->kind == TVG_KIND_KERNEL && op->name) {
+        char name[128];
+        kernel_name(op->name, name);
+        snprintf(out, size, "%.33s", name);
+        return;
+    }
+    if (op->dim_count && op->m == 0) {
+        int at = snprintf(out, size, "%s %s ", tvg_kind_name(op->kind), op->type_compute ? tvg_type_info(op->type_compute)->name : "");
+        for (unsigned i = 0; i < op->dim_count && at > 0 && (size_t)at < size; i++)
+            at += snprintf(out + at, size - (size_t)at, "%s%lld", i ? "x" : "", (long long)op->dim[i]);
+        return;
+    }
     int used = snprintf(out, size, "%s %s %lld x %lld", tvg_kind_name(op->kind), tvg_type_info(op->type_compute)->name, (long long)op->m, (long long)op->n);
     if (op->k > 0 && used > 0 && (size_t)used < size)
         used += snprintf(out + used, size - (size_t)used, " x %lld", (long long)op->k);
@@ -246,7 +296,13 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
     }
     qsort(sums, count, sizeof *sums, by_joules);
     fprintf(out, "\n%sWHERE THE %s WENT%s  whole run; the parts sum to the whole\n", style.bold, tvg_show_joules(text, sizeof text, total), style.off);
-    if (energy->charge != TVG_CHARGE_NONE) {
+    if (energy->board_seconds > 0) {
+        double kept = energy->idle.value - energy->rest.value;
+        snprintf(remark, sizeof remark, "%.3g W x %s", energy->rest.value / energy->board_seconds, tvg_show_seconds(text, sizeof text, energy->board_seconds));
+        where_row(out, "card merely on", energy->rest.value, total, remark);
+        snprintf(remark, sizeof remark, "%.3g W more: a live context", kept / energy->board_seconds);
+        where_row(out, "kept awake by you", kept, total, remark);
+    } else if (energy->charge != TVG_CHARGE_NONE) {
         snprintf(remark, sizeof remark, "%.3g W x %s", energy->floor_watts, tvg_show_seconds(text, sizeof text, energy->wall_seconds));
         where_row(out, "package merely on", energy->idle.value, total, remark);
     }
@@ -254,11 +310,15 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
         snprintf(remark, sizeof remark, "%s", tvg_show_band(text, sizeof text, sums[c].joules));
         where_row(out, sums[c].name, sums[c].joules.value, total, remark);
     }
-    snprintf(remark, sizeof remark, "%.3g CPU s", energy->cpu_seconds_outside);
-    where_row(out, "CPU work between ops", energy->other_cpu.value, total, remark);
+    if (!(energy->board_seconds > 0)) {
+        snprintf(remark, sizeof remark, "%.3g CPU s", energy->cpu_seconds_outside);
+        where_row(out, "CPU work between ops", energy->other_cpu.value, total, remark);
+    }
     if (energy->meter_seconds > 0)
         where_row(out, "unexplained", energy->unexplained.value, total, energy->unexplained.value < 0 ? "the model says more than the meter" : "");
-    if (energy->charge == TVG_CHARGE_NONE)
+    if (energy->board_seconds > 0)
+        ; /* a board's rest is always charged: nobody else pays it */
+    else if (energy->charge == TVG_CHARGE_NONE)
         wrapped(out, "  ", 2, "The package floor is not charged (--charge none): these are marginal joules.");
     else if (energy->charged_packages < 0.999 && energy->charge == TVG_CHARGE_SHARE)
         wrapped(out, "  ", 2, "The floor is shared: this run pays %.3g %% of the package (%u CPUs allowed, %d cores in the part); --charge exclusive charges all of it.",
@@ -278,16 +338,43 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
         const struct tvg_op_stat *stat = &profile->ops[top[t]];
         char dims[96], calls[32], rate[48];
         shape(&stat->op, dims, sizeof dims);
-        fprintf(out, "  %s%-33s %8s x %9s  %s\n", t == 0 ? "largest: " : "         ", dims, tvg_show_count(calls, sizeof calls, (double)stat->count),
+        fprintf(out, "  %s%-33.33s %8s x %9s  %s\n", t == 0 ? "largest: " : "         ", dims, tvg_show_count(calls, sizeof calls, (double)stat->count),
                 tvg_show_joules(text, sizeof text, energy->per_op[top[t]].value),
                 stat->seconds > 0 ? tvg_show_si(rate, sizeof rate, (double)stat->op.flop * (double)stat->count / stat->seconds, "FLOP/s") : "");
     }
+}
+
+/* Whether the card or the host sets the pace, over the time in which the card had anything to do at all. */
+static void why_board(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    const struct tvg_profile *profile = report->profile;
+    double busy = 0, span = 0, kernels = 0, time = 0, caused = 0;
+    for (uint32_t i = 0; i < profile->gpu_count; i++) {
+        const struct tvg_gpu *gpu = &profile->gpus[i];
+        busy += gpu->busy_seconds;
+        span += (gpu->last_ns - gpu->first_ns) * 1e-9;
+        kernels += (double)gpu->kernels;
+        time += gpu->kernel_seconds;
+        caused += gpu->caused_seconds;
+    }
+    char lead[64], count[48], mean[32], rate[48];
+    snprintf(lead, sizeof lead, "%sWHY%s  ", style.bold, style.off);
+    double share = span > 0 ? fmin(1, busy / span) : 0;
+    wrapped(out, lead, 5, "%s: between its first and last work the card was busy %.0f %% of the time. %s kernels of %s each on average; recorded library calls explain %.0f %% "
+            "of their time and did %s while it was busy.%s", share < 0.5 ? "Host-bound" : share < 0.9 ? "Host and card take turns" : "Card-bound", 100 * share,
+            tvg_show_count(count, sizeof count, kernels), tvg_show_seconds(mean, sizeof mean, kernels > 0 ? time / kernels : 0), time > 0 ? 100 * caused / time : 0,
+            tvg_show_si(rate, sizeof rate, busy > 0 ? report->totals.flop / busy : 0, "FLOP/s"),
+            share < 0.5 ? " A faster kernel saves watts, not time; fewer launches save time." : "");
 }
 
 static void why(const struct tvg_report *report, FILE *out, struct tvg_style style)
 {
     const struct tvg_profile *profile = report->profile;
     const struct tvg_device *device = report->device;
+    if (report->energy->board_seconds > 0) {
+        why_board(report, out, style);
+        return;
+    }
     double wall = profile->wall_seconds, busy = profile->op_wall_seconds;
     char text[1024], rate[48], flow[48], share_text[16];
     int used = 0;
@@ -483,7 +570,10 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
         ADD("no meter: the total may be %s, a factor of %.1f | ", tvg_show_band(a, sizeof a, energy->total), energy->total.low > 0 ? energy->total.high / energy->total.low : INFINITY);
     if (report->set_count > 0)
         ADD("the saving's sign %s over the whole band | ", report->saved.low > 0 ? "holds" : "does NOT hold");
-    ADD("priced as %s%s | ", report->device->title ? report->device->title : report->device->name, report->device->guessed ? "; no file fits this CPU: --device NAME" : "");
+    if (energy->board_seconds > 0)
+        ADD("kernels priced as %s%s | ", report->gpu->title ? report->gpu->title : report->gpu->name, report->gpu->guessed ? "; no file fits this GPU: --gpu NAME" : "");
+    else
+        ADD("priced as %s%s | ", report->device->title ? report->device->title : report->device->name, report->device->guessed ? "; no file fits this CPU: --device NAME" : "");
     if (energy->cross_check.value > 0)
         ADD("ops by instruction counts %s, by FLOP and bytes %s | ", tvg_show_joules(a, sizeof a, energy->cross_check.value), tvg_show_joules(b, sizeof b, energy->ops.value));
     ADD("recorded ops cover %.0f %% of the time | ops lost %llu", 100 * report->totals.time_coverage, (unsigned long long)damage->ops_lost);

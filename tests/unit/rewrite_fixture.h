@@ -24,11 +24,12 @@ static struct tvg_device *fixture_device(const char *kind)
         {"flop", "f32", "pJ", "FLOP", 10}, {"flop", "bf16", "pJ", "FLOP", 5}, {"flop", "i8", "pJ", "OP", 2}, {"flop", "f16", "pJ", "FLOP", 5},
         {"peak", "f32", "GFLOP", "second", 100}, {"peak", "bf16", "GFLOP", "second", 200}, {"peak", "i8", "GOP", "second", 400}, {"peak", "f16", "GFLOP", "second", 200},
         {"byte_memory", NULL, "pJ", "byte", 100}, {"bandwidth", NULL, "GB", "second", 10}, {"floor", NULL, "W", "device", 10},
-        {"awake", NULL, "W", "device", 20}, {"core_active", NULL, "mW", "core", 1}, {"launch_floor", NULL, "us", "call", 1}};
+        {"awake", NULL, "W", "device", 20}, {"kernel_tensor", NULL, "W", "device", 5}, {"kernel_fma", NULL, "W", "device", 5},
+        {"kernel_other", NULL, "W", "device", 5}, {"core_active", NULL, "mW", "core", 1}, {"launch_floor", NULL, "us", "call", 1}};
     char text[16384];
     bool gpu = strcmp(kind, "gpu") == 0;
     size_t used = (size_t)snprintf(text, sizeof text, "{\"schema\":\"tvg-device-1\",\"name\":\"test\",\"title\":\"test\",\"kind\":\"%s\",%s\"rows\":[", kind,
-                                   gpu ? "" : "\"arch\":\"x86-64\",\"cores\":1,");
+                                   gpu ? "\"multiprocessors\":1," : "\"arch\":\"x86-64\",\"cores\":1,");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         used += (size_t)snprintf(text + used, sizeof text - used,
                                  "%s{\"use\":\"%s\",%s%s%s\"value\":%g,\"low\":%g,\"high\":%g,\"unit\":\"%s\",\"denominator\":\"%s\",\"boundary\":\"package\","

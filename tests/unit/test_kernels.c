@@ -1,0 +1,124 @@
+/* KERNELS blocks: every column survives, damage is refused; and the board's pricing adds up. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analyzer/energy_gpu.h"
+#include "trace/block.h"
+#include "trace/kernels.h"
+
+static struct tvg_kernel rows[TVG_KERNELS_MAX], back[TVG_KERNELS_MAX];
+static uint8_t block[TVG_KERNELS_ENCODED_MAX(TVG_KERNELS_MAX)], scratch[1 << 20];
+
+static uint64_t state = 1;
+static uint64_t next(uint64_t below)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (state >> 20) % below;
+}
+
+static void fill(size_t count)
+{
+    uint64_t at = 1000000000;
+    for (size_t i = 0; i < count; i++) {
+        at += next(20000);
+        rows[i] = (struct tvg_kernel){.start_ns = at, .duration_ns = 1000 + next(50000), .launch_ns = next(10) ? at - next(100000) : 0, .bytes = next(3) ? 0 : next(1 << 20),
+                                      .op_id = (uint32_t)next(300), .cause = next(2) ? UINT32_MAX : (uint32_t)next(40), .tid = (uint32_t)next(4) + 500,
+                                      .stream = (uint32_t)next(3) + 7, .graph = (uint32_t)next(2)};
+    }
+}
+
+static void every_column_survives(void **unused)
+{
+    (void)unused;
+    for (size_t count = 1; count <= TVG_KERNELS_MAX; count = count * 3 + 1) {
+        fill(count);
+        size_t length = tvg_encode_kernels(block, sizeof block, 2, rows, count, scratch);
+        assert_true(length > sizeof(struct tvg_block_header));
+        const struct tvg_block_header *header = (const struct tvg_block_header *)block;
+        assert_int_equal(tvg_block_header_check(header), 0);
+        assert_int_equal(header->kind, TVG_BLOCK_KERNELS);
+        int device = -1;
+        memset(back, 0xaa, sizeof back);
+        assert_int_equal(tvg_decode_kernels(block + sizeof *header, header->length, &device, back, scratch, sizeof scratch), (long)count);
+        assert_int_equal(device, 2);
+        assert_memory_equal(back, rows, count * sizeof *rows);
+    }
+}
+
+static void damage_is_refused_or_harmless(void **unused)
+{
+    (void)unused;
+    fill(500);
+    size_t length = tvg_encode_kernels(block, sizeof block, 0, rows, 500, scratch) - sizeof(struct tvg_block_header);
+    uint8_t *payload = block + sizeof(struct tvg_block_header), *copy = malloc(length);
+    int device;
+    for (int i = 0; i < 20000; i++) {
+        memcpy(copy, payload, length);
+        for (uint64_t k = 0; k <= next(3); k++)
+            copy[next(length)] ^= (uint8_t)(1 + next(255));
+        long count = tvg_decode_kernels(copy, next(4) ? length : next(length), &device, back, scratch, sizeof scratch);
+        assert_true(count >= -1 && count <= TVG_KERNELS_MAX);
+    }
+    free(copy);
+}
+
+static void kernels_are_told_by_name(void **unused)
+{
+    (void)unused;
+    assert_int_equal(tvg_kernel_class("_ZN7cutlass7Kernel2I43cutlass_80_simt_sgemm_256x128_8x4_nn_align1EEvNT_6ParamsE"), TVG_KERNEL_FMA);
+    assert_int_equal(tvg_kernel_class("nvjet_sm90_tst_256x128_64x4_1x2_h_bz_coopA_NNT"), TVG_KERNEL_TENSOR);
+    assert_int_equal(tvg_kernel_class("sm80_xmma_fprop_implicit_gemm_tf32f32_tf32f32_f32_nhwckrsc_nchw"), TVG_KERNEL_TENSOR);
+    assert_int_equal(tvg_kernel_class("_ZN2at6native29vectorized_elementwise_kernelILi8E"), TVG_KERNEL_OTHER);
+    assert_int_equal(tvg_kernel_class(NULL), TVG_KERNEL_OTHER);
+}
+
+/* One card, one library call with two kernels, one kernel of its own: joules worked out by hand. */
+static void boards_add_up(void **unused)
+{
+    (void)unused;
+    struct tvg_device gpu = {.multiprocessors = 100};
+    gpu.floor = (struct tvg_coefficient){.known = true, .value = {50, 45, 55}};
+    gpu.awake = (struct tvg_coefficient){.known = true, .value = {100, 90, 110}};
+    gpu.kernel_tensor = gpu.kernel_fma = gpu.kernel_other = (struct tvg_coefficient){.known = true, .value = {400, 300, 500}, .basis = TVG_BASIS_MODELLED};
+    gpu.launch_floor = (struct tvg_coefficient){.known = true, .value = {1e-3, 1e-3, 1e-3}};
+    struct tvg_op_stat ops[3] = {{.op = {.kind = TVG_KIND_GEMM, .on_gpu = 1}, .count = 2},
+                                 {.op = {.kind = TVG_KIND_KERNEL, .on_gpu = 1, .name = "nvjet_x", .dim_count = 3, .dim = {50, 1, 1}}},
+                                 {.op = {.kind = TVG_KIND_KERNEL, .on_gpu = 1, .name = "vectorized", .dim_count = 3, .dim = {10, 20, 1}}, .count = 1}};
+    struct tvg_gpu_activity activity[2] = {{.op = 1, .cause = 0, .count = 2, .seconds = 2}, {.op = 2, .cause = UINT32_MAX, .count = 1, .seconds = 1}};
+    struct tvg_gpu card = {.first_ns = 1e9, .last_ns = 11e9};
+    struct tvg_profile profile = {.ops = ops, .op_count = 3, .gpus = &card, .gpu_count = 1, .activity = activity, .activity_count = 2};
+    struct tvg_interval per_op[3];
+    struct tvg_energy energy = {.per_op = per_op};
+    assert_true(tvg_energy_price_boards(&energy, &profile, &gpu));
+    double ramp = 1 / 1.001, product = 400 * 2 * 0.5 * ramp, other = 400 * 1 * 1.0 * ramp, idle = 100 * 10;
+    assert_float_equal(per_op[0].value, product, 1e-6);
+    assert_float_equal(per_op[2].value, other, 1e-6);
+    assert_float_equal(energy.total.value, idle + product + other, 1e-6);
+    assert_int_equal(energy.basis, TVG_BASIS_MODELLED);
+    /* With a meter the parts sum to it; what a scale of 1.25 can't absorb is unexplained. */
+    struct tvg_meter meter = {.name = "gpu-0", .boundary = "board", .joules = 3000, .seconds = 12, .samples = 100};
+    profile.meters = &meter, profile.meter_count = 1;
+    assert_true(tvg_energy_price_boards(&energy, &profile, &gpu));
+    assert_int_equal(energy.basis, TVG_BASIS_MEASURED);
+    assert_float_equal(energy.meter_scale, 1.25, 1e-9);
+    assert_float_equal(energy.ops.value + energy.idle.value + energy.other.value, 3000, 1e-6);
+    assert_float_equal(energy.unexplained.value, 3000 - 1200 - 1.25 * (product + other), 1e-6);
+    meter.joules = 1200 + product + other; /* the model is right: nothing is scaled, nothing unexplained */
+    assert_true(tvg_energy_price_boards(&energy, &profile, &gpu));
+    assert_float_equal(energy.meter_scale, 1, 1e-9);
+    assert_float_equal(energy.unexplained.value, 0, 1e-6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_column_survives), cmocka_unit_test(damage_is_refused_or_harmless),
+                                       cmocka_unit_test(kernels_are_told_by_name), cmocka_unit_test(boards_add_up)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
