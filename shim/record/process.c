@@ -91,7 +91,6 @@ bool tvg_process_start(void)
     tvg_load(0, NULL, NULL);
     if (tvg_settings.off) return false;
     uint32_t pid = (uint32_t)tvg_sys_getpid();
-    if (tvg_state.failed && tvg_state.pid == pid) return false;
     bool first = false;
     tvg_lock_take(&tvg_state.starting);
     if (__atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) == 0) first = start(pid);

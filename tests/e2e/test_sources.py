@@ -1,11 +1,7 @@
 """The sources beside the ops, against what they say of themselves in the trace: manifest, energy meters, counters, call stacks."""
-import ctypes
 import os
 import re
-import shutil
 import subprocess
-import sys
-import time
 
 import pytest
 
@@ -310,3 +306,11 @@ def test_missing_libunwind_is_refused_and_the_run_goes_on(under_shim, host, tmp_
         # this glibc goes on searching behind a broken file: then the source must be on
         assert ("source-on", "stacks", "") in notes
     assert run.stdout == "done\n"
+
+
+@pytest.mark.parametrize("sources", ["none", "rapl,papi,stacks"])
+def test_threads_that_begin_at_once_lose_no_op(tmp_path, host, sources):
+    """The first calls of several threads race for opening the trace and starting the sources: none may pass unrecorded."""
+    for attempt in range(5):
+        run = testlib.run_under_shim([host, 300, 8], tmp_path / str(attempt), env={"TVG_SOURCES": sources, "OMP_NUM_THREADS": 1})
+        assert sum(block["n"] for block in trace_blocks.of_kind(run.trace, trace_blocks.OPS)) == 300 * 8 * 2
