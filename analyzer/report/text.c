@@ -300,7 +300,7 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
         double kept = energy->idle.value - energy->rest.value;
         snprintf(remark, sizeof remark, "%.3g W x %s", energy->rest.value / energy->board_seconds, tvg_show_seconds(text, sizeof text, energy->board_seconds));
         where_row(out, "card merely on", energy->rest.value, total, remark);
-        snprintf(remark, sizeof remark, "%.3g W more: a live context", kept / energy->board_seconds);
+        snprintf(remark, sizeof remark, "%.3g W: a context", kept / energy->board_seconds);
         where_row(out, "kept awake by you", kept, total, remark);
     } else if (energy->charge != TVG_CHARGE_NONE) {
         snprintf(remark, sizeof remark, "%.3g W x %s", energy->floor_watts, tvg_show_seconds(text, sizeof text, energy->wall_seconds));

@@ -1,0 +1,77 @@
+"""Traces recorded on a real H100, analyzed here: FLOP, kernels and joules against what was known beside the trace."""
+import json
+
+import pytest
+
+from tvg_testlib import ROOT, TVG, run
+
+FIXTURES = ROOT / "tests" / "fixtures" / "gpu"
+RESNET, BERT = FIXTURES / "resnet50-h100.tvg", FIXTURES / "bert-h100.tvg"
+
+
+def report(path, *more):
+    return json.loads(run([TVG, "report", "--json", path, *more], check=True).stdout)
+
+
+def library_ops(data):
+    return [op for op in data["ops"] if op["on_gpu"] and op["function"] not in ("kernel", "memset") and not op["function"].startswith("memcpy")]
+
+
+def test_flop_equal_torchs_own_count():
+    # 152 passes: FlopCounterMode of one, printed by the run that was recorded; no convolution or product is missing or counted twice
+    assert report(RESNET)["totals"]["flop"] == 152 * 261_707_792_384
+
+
+def test_bert_flop_equal_the_formula_but_for_attention():
+    # 12 layers: q, k, v, out 768x768, feed-forward 768x3072 twice; the pooler's 768x768 on one token a sequence. Attention ran in a
+    # kernel of its own that no library call launches: it must be seen as a kernel, not as FLOP.
+    tokens, hidden, layers, passes = 8 * 64, 768, 12, 62
+    product = 2 * tokens * hidden
+    expected = layers * (4 * product * hidden + 2 * product * 4 * hidden) + 2 * 8 * hidden * hidden
+    data = report(BERT)
+    assert data["totals"]["flop"] == passes * expected
+    assert any("fmha" in (op.get("name") or "") or "flash" in (op.get("name") or "") for op in data["ops"] if op["function"] == "kernel")
+
+
+@pytest.mark.parametrize("path, kernels_a_pass, passes, kernels_of_start", [(RESNET, 239, 152, 3), (BERT, 205, 62, 5)])
+def test_kernels_are_those_torch_profiler_counted(path, kernels_a_pass, passes, kernels_of_start):
+    text = run([TVG, "report", path], check=True).stdout
+    said = next(word for line in " ".join(text.split()).split("busy ")[1:] for word in line.split(". ")[1].split()[:1])
+    assert int(said.replace(",", "")) == kernels_a_pass * passes + kernels_of_start
+
+
+@pytest.mark.parametrize("path", [RESNET, BERT])
+def test_the_boards_meter_is_the_total_and_the_parts_add_up(path):
+    data = report(path)
+    totals = data["totals"]
+    energy = totals["energy_j"]
+    assert energy["basis"] == "measured" and energy["boundary"] == "board"
+    parts = sum(op["energy_j"]["value"] for op in data["ops"]) + totals["idle_j"] + totals["other_j"]
+    assert parts == pytest.approx(energy["value"], rel=1e-9)
+    assert energy["low"] < energy["value"] < energy["high"]
+    # the model, before it is scaled to the meter, is within its own stated error
+    assert abs(data["pricing"]["model_error"]) < 0.28
+    assert 0.8 <= data["pricing"]["meter_scale"] <= 1.25
+
+
+@pytest.mark.parametrize("path", [RESNET, BERT])
+def test_time_on_the_card_belongs_to_the_calls_that_launched_it(path):
+    data = report(path)
+    card = sum(op["time_s"] if "time_s" in op else op["seconds"] for op in data["ops"] if op["on_gpu"])
+    calls = sum(op["time_s"] if "time_s" in op else op["seconds"] for op in library_ops(data))
+    assert 0 < calls < card
+    share = {RESNET: 0.47, BERT: 0.77}[path]
+    assert calls / card == pytest.approx(share, abs=0.02)
+
+
+def test_the_screen_says_what_it_is_about():
+    text = run([TVG, "report", RESNET], check=True).stdout
+    assert "NVIDIA H100 80GB HBM3" in text and "by its own meter" in text
+    assert "card merely on" in text and "kept awake by you" in text
+    assert "CPU (" in text  # what is not in it is said, with its band
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_no_rewrite_claims_joules_on_a_gpu():
+    for rewrite in report(RESNET)["rewrites"]:
+        assert rewrite["status"] == "refused" and "CPU" in rewrite["reason"]
