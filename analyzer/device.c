@@ -16,7 +16,7 @@
 #define TVG_DATADIR "/usr/local/share/tvg"
 #endif
 
-enum { FILE_MAX_BYTES = 4 << 20, FOLDERS = 3 };
+enum { FILE_MAX_BYTES = 4 << 20, FOLDERS = 4 };
 
 /* --- units: what a figure may be given in, and what turns it into SI ---------------------------------------------------- */
 enum dimension { ENERGY, POWER, OPERATIONS, BYTES, TIME, RATIO };
@@ -485,6 +485,7 @@ static int folders(char paths[FOLDERS][4096])
         if (slash) {
             *slash = '\0';
             snprintf(paths[count++], 4096, "%s/../coeffs", program);
+            snprintf(paths[count++], 4096, "%s/../share/tvg/coeffs", program); /* installed, wherever it was moved to */
         }
     }
     snprintf(paths[count++], 4096, "%s/coeffs", TVG_DATADIR);

@@ -51,8 +51,8 @@ bool tvg_device_choose_gpu(struct tvg_device **device, const char *gpu_name, str
 bool tvg_device_parse(struct tvg_device **device, const char *text, size_t length, const char *file, struct tvg_error *error);
 /* All problems of a file, one line each, through `report`; returns their number, -1 when it can't be read. */
 int tvg_device_check(const char *path, void (*report)(const char *line, void *context), void *context);
-/* Names of all device files, sorted, NULL-terminated; free with tvg_device_list_free. They come from $TVG_COEFFS, from ../coeffs beside the
- * program and from the installed share/tvg/coeffs; of two files with one name the first found counts. */
+/* Names of all device files, sorted, NULL-terminated; free with tvg_device_list_free. They come from $TVG_COEFFS, from ../coeffs and ../share/tvg/coeffs
+ * beside the program and from the installed share/tvg/coeffs; of two files with one name the first found counts. */
 char **tvg_device_list(void);
 /* The path of the device file `name`; false when there is none. */
 bool tvg_device_path(const char *name, char *path, size_t capacity);

@@ -783,6 +783,8 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
         goto memory_again;
 
     totals(profile);
+    /* Each process has its own rate of ticks, the union one for all: a union is never more than the sum. */
+    profile->op_wall_seconds = fmin(profile->op_wall_seconds, profile->op_seconds);
     for (uint32_t i = 0; i < profile->gpu_count; i++) /* ops on a card run beside the host: the card's busy time is what they cover */
         profile->op_wall_seconds = i == 0 || profile->gpus[i].busy_seconds > profile->op_wall_seconds ? profile->gpus[i].busy_seconds : profile->op_wall_seconds;
     double start = 0, end = 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../profile.h"
+#include "../report/report.h"
 #include "command.h"
 
 static const struct tvg_option options[] = {{0, NULL, NULL, NULL}};
@@ -263,7 +264,8 @@ static void print_text(const char *path, const struct tvg_profile *profile, cons
         char name[128], flop[32];
         tvg_escape(name, sizeof name, library->name);
         double cpu = profile->cpu_seconds > 0 ? profile->cpu_seconds : NAN;
-        printf("%-34.34s %9llu %11s %7.3g s %13s\n", name, (unsigned long long)library->calls, si(flop, library->flop, "FLOP"), library->seconds,
+        char time[32];
+        printf("%-34.34s %9llu %11s %9s %13s\n", name, (unsigned long long)library->calls, si(flop, library->flop, "FLOP"), tvg_show_seconds(time, sizeof time, library->seconds),
                share(part, sizeof part, library->cpu_least / cpu, library->cpu_most / cpu));
     }
     if (profile->cpu_seconds > 0)
