@@ -5,6 +5,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "../hooks/threads.h"
 #include "../intercept/inline.h"
 #include "../intercept/resolve.h"
 #include "../sources/source.h"
@@ -87,6 +88,7 @@ static void describe(struct tvg_op *op, const struct tvg_entry *entry, const str
     op->caller_library = tvg_object_name(caller, &base);
     op->caller_offset = base ? (uint64_t)((uintptr_t)caller - (uintptr_t)base) : 0;
     if (entry->describe) entry->describe(entry, key, op);
+    if (!op->on_gpu && !op->threads) op->threads = tvg_library_threads(target);
     tvg_op_count(op);
 }
 
