@@ -70,7 +70,7 @@ static bool is_definition(const struct tvg_elf *elf, const ElfW(Sym) *symbol, co
 {
     unsigned type = ELF64_ST_TYPE(symbol->st_info), binding = ELF64_ST_BIND(symbol->st_info);
     return symbol->st_shndx != SHN_UNDEF && symbol->st_value != 0 && type != STT_TLS && binding != STB_LOCAL &&
-           strcmp(elf->strings + symbol->st_name, name) == 0;
+           tvg_same_text(elf->strings + symbol->st_name, name);
 }
 
 static const char *defined_version(const struct tvg_elf *elf, unsigned number)
@@ -88,7 +88,7 @@ const char *tvg_elf_wanted_version(const struct tvg_elf *elf, const char *name)
         return NULL;
     /* references come before definitions in a table that has a GNU hash; the older hash says how many symbols there are */
     uint32_t count = elf->gnu_hash ? elf->gnu_hash[1] : elf->sysv_hash[1], index = 1;
-    while (index < count && (elf->symbols[index].st_shndx != SHN_UNDEF || strcmp(elf->strings + elf->symbols[index].st_name, name) != 0))
+    while (index < count && (elf->symbols[index].st_shndx != SHN_UNDEF || !tvg_same_text(elf->strings + elf->symbols[index].st_name, name)))
         index++;
     if (index >= count)
         return NULL;
@@ -111,7 +111,7 @@ static bool is_better(const struct tvg_elf *elf, uint32_t index, const ElfW(Sym)
     if (version && elf->defined_versions) {
         const char *name = defined_version(elf, number & ~HIDDEN_VERSION);
         if ((number & ~HIDDEN_VERSION) > 1 && name)
-            return strcmp(name, version) == 0;
+            return tvg_same_text(name, version);
     }
     return best == NULL || !(number & HIDDEN_VERSION);
 }

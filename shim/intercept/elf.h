@@ -22,6 +22,14 @@ struct tvg_elf {
 };
 bool tvg_elf_read(uintptr_t base, const ElfW(Dyn) *dynamic, struct tvg_elf *elf);
 uint32_t tvg_gnu_hash(const char *name);
+/* strcmp() == 0 without calling strcmp: a sanitizer's runtime looks its functions up through our dlsym before it has any of them. */
+static inline bool tvg_same_text(const char *a, const char *b)
+{
+    for (; *a == *b; a++, b++)
+        if (*a == 0)
+            return true;
+    return false;
+}
 /* Whether the object may define a symbol of that hash: one read of its Bloom filter. True when it has no such filter. */
 bool tvg_elf_may_define(const struct tvg_elf *elf, uint32_t hash);
 /* The version that the object's own reference to `name` asks for ("LIBBLAS_1"), or NULL: it has no such reference, or one without version. */

@@ -1,6 +1,7 @@
 /* The dynamic linker keeps, for every object, the lists that it searches. They lie in the private part of struct link_map, at offsets that
  * differ between glibc versions: they are found by what they hold (the list of objects at the start of the program), not by version.
  * Where they can't be found: objects of the start, then the object itself, then what it names as needed. */
+#include "../record/sys.h"
 #include "scope.h"
 
 #include <errno.h>
@@ -100,7 +101,8 @@ static bool is_mapped(const void *address, size_t length)
     uintptr_t begin = (uintptr_t)address & ~(uintptr_t)(page - 1), end = (uintptr_t)address + length;
     for (; begin < end; begin += (uintptr_t)page) {
         unsigned char resident;
-        if (mincore((void *)begin, 1, &resident) != 0)
+        /* raw: a sanitizer that asks for its first function has no mincore of its own yet */
+        if (tvg_sys6(SYS_mincore, (long)begin, 1, (long)&resident, 0, 0, 0) != 0)
             return false;
     }
     return true;
@@ -215,14 +217,14 @@ static const char *file_part(const char *path)
 static struct link_map *object_named(const char *name)
 {
     for (struct link_map *object = tvg_object_first(); object; object = object->l_next)
-        if (strcmp(file_part(object->l_name), file_part(name)) == 0)
+        if (tvg_same_text(file_part(object->l_name), file_part(name)))
             return object;
     for (struct link_map *object = tvg_object_first(); object; object = object->l_next) {
         struct tvg_elf elf;
         if (!tvg_elf_read(object->l_addr, object->l_ld, &elf))
             continue;
         for (const ElfW(Dyn) *d = object->l_ld; d->d_tag != DT_NULL; d++)
-            if (d->d_tag == DT_SONAME && strcmp(elf.strings + d->d_un.d_val, file_part(name)) == 0)
+            if (d->d_tag == DT_SONAME && tvg_same_text(elf.strings + d->d_un.d_val, file_part(name)))
                 return object;
     }
     return NULL;
