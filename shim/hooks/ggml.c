@@ -191,6 +191,10 @@ static bool describe(struct tvg_op *op, const struct tensor *node)
         if (source(&c, node, i))
             op->bytes_b += ggml.nbytes(c.at);
     op->bytes_c = ggml.nbytes(node->at);
+    if (has_a && strcmp(class->name, "SET_ROWS") == 0) { /* the rows given are written into a cache that is otherwise left alone */
+        op->bytes_b = has_b ? ggml.nbytes(b.at) : 0;
+        op->bytes_c = tvg_type_bytes(op->type_c, (uint64_t)ggml.nelements(a.at));
+    }
     switch (class->class) {
     case MATMUL:
     case MATMUL_ID: {

@@ -6,7 +6,7 @@ import pytest
 from tvg_testlib import ROOT, TVG, run
 
 FIXTURES = ROOT / "tests" / "fixtures" / "gpu"
-RESNET, BERT = FIXTURES / "resnet50-h100.tvg", FIXTURES / "bert-h100.tvg"
+RESNET, BERT, CUPY = FIXTURES / "resnet50-h100.tvg", FIXTURES / "bert-h100.tvg", FIXTURES / "cupy-h100.tvg"
 
 
 def report(path, *more):
@@ -75,3 +75,11 @@ def test_the_screen_says_what_it_is_about():
 def test_no_rewrite_claims_joules_on_a_gpu():
     for rewrite in report(RESNET)["rewrites"]:
         assert rewrite["status"] == "refused" and "CPU" in rewrite["reason"]
+
+
+def test_products_looked_up_by_cupy_have_their_types():
+    data = report(CUPY)
+    products = [op for op in library_ops(data) if op["flop"]]
+    assert sum(op["count"] for op in products) == 40
+    assert data["totals"]["flop"] == 40 * 2 * 1024**3
+    assert sorted((op["type_a"], op["count"]) for op in products) == [("f16", 20), ("f32", 20)]
