@@ -1,6 +1,7 @@
 /* The rare ways into and out of a call: first op of a thread, pause, left frames, other stacks, long and wide ops. */
 #include <string.h>
 
+#include "../intercept/resolve.h"
 #include "../sources/source.h"
 #include "guard.h"
 #include "state.h"
@@ -25,13 +26,30 @@ static void forget_frame(struct tvg_guard *guard)
     if (guard->thread && guard->thread->slow->epoch == tvg_state.epoch) tvg_thread_resync(guard->thread);
 }
 
-/* A call seems nested for the 4th, 8th, 16th... time: is the outer one still there? Its struct tvg_call lies in the stack between it and
- * us; when the call was left by longjmp, frames that came later have overwritten it. */
-bool tvg_nested_is_live(struct tvg_guard *guard)
+/* A call seems nested for the 2nd, 4th, 8th... time: is the outer one still there? Its struct tvg_call lies in the stack between it and
+ * us; when the call was left by longjmp, frames that came later have overwritten it. When it is whole but lies in a suspended stack next
+ * to ours, what gives it away is our caller: the object that called the outer function, not the one that computes. */
+static bool nested_is_live(const struct tvg_guard *guard, const void *caller)
 {
     const struct tvg_call *call = guard->call;
-    if (!call || !readable((uintptr_t)call) || !readable((uintptr_t)call + sizeof *call - 8)) return false;
-    return call->frame == guard->frame && call->thread == guard->thread;
+    uintptr_t first = (uintptr_t)call, last = first + sizeof *call - 8;
+    if (!call || !readable(first) || ((first ^ last) >> 12 && !readable(last))) return false;
+    if (call->frame != guard->frame || call->thread != guard->thread) return false;
+    if (guard->nested < 16 || !call->slot) return true;
+    void *ours = NULL, *theirs = NULL, *computing = NULL;
+    tvg_object_name(caller, &ours);
+    tvg_object_name((const void *)(uintptr_t)call->slot->key.word[TVG_KEY_WORDS - 1], &theirs);
+    tvg_object_name(call->slot->target, &computing);
+    return !ours || ours != theirs || ours == computing;
+}
+
+bool tvg_nested_is_live(struct tvg_guard *guard, const void *caller)
+{
+    struct tvg_quiet quiet;
+    tvg_quiet_begin(&quiet);
+    bool live = nested_is_live(guard, caller);
+    tvg_quiet_end(&quiet);
+    return live;
 }
 
 /* There is a stored frame, but it is below ours or far from it. True: this call is outermost. */
@@ -72,6 +90,7 @@ bool tvg_call_begin_slow(struct tvg_call *call, uintptr_t frame)
         guard->frame = frame;
         guard->call = call;
         guard->nested = 0;
+        call->slot = NULL;
         if (tvg_process_start()) call->thread = tvg_thread_attach();
         if (!call->thread || __atomic_load_n(tvg_generation, __ATOMIC_RELAXED) & 1) {
             call->thread = NULL;

@@ -11,6 +11,9 @@
 #define MADV_WIPEONFORK 18
 #endif
 
+/* Of no object: atexit() would tie the handler to ours and run it with our destructors. */
+extern int __cxa_atexit(void (*function)(void *), void *argument, void *object);
+
 struct tvg_state tvg_state;
 static uint64_t before_start; /* the word until there is a page: 0 */
 uint64_t *tvg_generation = &before_start;
@@ -65,9 +68,9 @@ static bool start(uint32_t pid)
     if (child) forget_parent();
     tvg_state.pid = pid;
     tvg_state.epoch++;
-    tvg_state.failed = true; /* until it has succeeded */
     if (!make_generation() || !tvg_dictionary_start()) {
         tvg_log("nothing is recorded", "no memory");
+        tvg_state.failed = true;
         return false;
     }
     if (tvg_state.ticks_per_ns == 0) {
@@ -76,8 +79,10 @@ static bool start(uint32_t pid)
         tvg_state.grid_shift = grid(tvg_state.ticks_per_ns);
     }
     tvg_state.start_mono_ns = child ? tvg_clock_monotonic() : tvg_settings.load_mono_ns;
-    if (!tvg_file_open()) return false;
-    tvg_state.failed = false;
+    if (!tvg_file_open()) {
+        tvg_state.failed = true;
+        return false;
+    }
     tvg_state.recording = true;
     tvg_notes_flush();
     __atomic_store_n(tvg_generation, tvg_state.epoch << 32 | 2 | tvg_state.paused, __ATOMIC_RELEASE);
@@ -133,8 +138,9 @@ static void write_end(void)
 }
 
 /* After all destructors and exit handlers: what those still did is in the rings. */
-static void end_late(void)
+static void end_late(void *unused)
 {
+    (void)unused;
     struct tvg_quiet quiet;
     if (!tvg_recording()) return;
     tvg_quiet_begin(&quiet);
@@ -152,7 +158,7 @@ static void end_late(void)
 void tvg_process_end(void)
 {
     struct tvg_quiet quiet;
-    if (atexit(end_late) == 0 || !tvg_recording()) return;
+    if (__cxa_atexit(end_late, NULL, NULL) == 0 || !tvg_recording()) return;
     tvg_quiet_begin(&quiet);
     tvg_guard.frame = 0;
     tvg_sources_stop();

@@ -68,6 +68,7 @@ struct tvg_call {
     struct tvg_thread *thread; /* NULL: not recording this call */
     uintptr_t frame;           /* the wrapper's frame address, and what tells a live frame from a dead one */
     uint64_t start;            /* ticks */
+    const struct tvg_slot *slot;
 };
 
 /* Enters the guard. True when this is the outermost recorded call of the thread and recording is on: then the caller goes on with

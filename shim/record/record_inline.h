@@ -42,7 +42,7 @@ extern uint64_t *tvg_generation;
 extern bool tvg_clock_is_tsc;
 
 bool tvg_call_begin_slow(struct tvg_call *call, uintptr_t frame);
-bool tvg_nested_is_live(struct tvg_guard *guard);
+bool tvg_nested_is_live(struct tvg_guard *guard, const void *caller);
 struct tvg_slot *tvg_slot_find_slow(struct tvg_call *call, const struct tvg_entry *entry, const struct tvg_key *key, uint64_t hash);
 void tvg_call_end_slow(struct tvg_call *call, const struct tvg_slot *slot, uint64_t end, const void *a, const void *b, const void *c);
 void tvg_ring_full(struct tvg_thread *thread);
@@ -71,7 +71,7 @@ TVG_HOT bool tvg_call_begin(struct tvg_call *call, void *frame)
     call->thread = NULL;
     if (outer - (uintptr_t)frame <= TVG_STACK_SPAN) {
         uint32_t nested = ++guard->nested;
-        if (TVG_LIKELY(nested < 4 || (nested & (nested - 1)) || tvg_nested_is_live(guard))) return false;
+        if (TVG_LIKELY(nested < 2 || (nested & (nested - 1)) || tvg_nested_is_live(guard, __builtin_return_address(0)))) return false;
         outer = 1;
     }
     struct tvg_thread *thread = guard->thread;
@@ -80,6 +80,7 @@ TVG_HOT bool tvg_call_begin(struct tvg_call *call, void *frame)
     call->frame = (uintptr_t)frame;
     guard->frame = (uintptr_t)frame;
     guard->call = call;
+    call->slot = NULL;
     call->thread = thread;
     return true;
 }
@@ -110,8 +111,9 @@ TVG_HOT struct tvg_slot *tvg_slot_find(struct tvg_call *call, const struct tvg_e
 {
     uint64_t hash = tvg_key_hash(key);
     struct tvg_slot *slot = call->thread->cache[hash >> (64 - TVG_CACHE_BITS)];
-    if (TVG_LIKELY(tvg_key_equal(&slot->key, key))) return slot;
-    return tvg_slot_find_slow(call, entry, key, hash);
+    if (TVG_UNLIKELY(!tvg_key_equal(&slot->key, key))) slot = tvg_slot_find_slow(call, entry, key, hash);
+    call->slot = slot;
+    return slot;
 }
 
 TVG_HOT void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, const void *a, const void *b, const void *c)
