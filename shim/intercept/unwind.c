@@ -39,10 +39,14 @@ __attribute__((used)) _Unwind_Reason_Code tvg_personality(int version, _Unwind_A
                                                           struct _Unwind_Exception *exception, struct _Unwind_Context *context)
 {
     (void)class, (void)exception;
-    if (version == 1 && (actions & _UA_CLEANUP_PHASE) && tvg_guard.frame != 0) {
+    if (version == 1 && (actions & _UA_CLEANUP_PHASE) && tvg_guard.call) {
         struct unwinder unwinder = {__builtin_return_address(0), NULL};
         tvg_objects_hold(find_unwinder, &unwinder);
-        if (unwinder.get_register && TVG_FUNCTION(get_register, unwinder.get_register)(context, FRAME_REGISTER) == tvg_guard.frame)
+        if (!unwinder.get_register)
+            return _URC_CONTINUE_UNWIND;
+        /* The call is only looked at where it lies in the very frame that is unwound: a dead one's memory may be gone. */
+        uintptr_t frame = TVG_FUNCTION(get_register, unwinder.get_register)(context, FRAME_REGISTER);
+        if (frame - (uintptr_t)tvg_guard.call < 4096 && tvg_guard.call->frame == frame)
             tvg_call_release(tvg_guard.call);
     }
     return _URC_CONTINUE_UNWIND;

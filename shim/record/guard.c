@@ -1,6 +1,7 @@
 /* The rare ways into and out of a call: first op of a thread, pause, left frames, other stacks, long and wide ops. */
 #include <string.h>
 
+#include "../intercept/inline.h"
 #include "../intercept/resolve.h"
 #include "../sources/source.h"
 #include "guard.h"
@@ -18,7 +19,6 @@ static bool readable(uintptr_t address)
 static void forget_frame(struct tvg_guard *guard)
 {
     __atomic_add_fetch(&tvg_state.dead_frames, 1, __ATOMIC_RELAXED);
-    guard->frame = 0;
     guard->call = NULL;
     guard->nested = 0;
     guard->writing = 0;
@@ -26,25 +26,29 @@ static void forget_frame(struct tvg_guard *guard)
     if (guard->thread && guard->thread->slow->epoch == tvg_state.epoch) tvg_thread_resync(guard->thread);
 }
 
-/* A call seems nested for the 2nd, 4th, 8th... time: is the outer one still there? Its struct tvg_call lies in the stack between it and
- * us; when the call was left by longjmp, frames that came later have overwritten it. When it is whole but lies in a suspended stack next
- * to ours, what gives it away is our caller: the object that called the outer function, not the one that computes. */
+/* A call seems nested: is the outer one still there? Its struct tvg_call lies in the stack between it and us; when the call was left by
+ * longjmp, frames that came later have overwritten it. When it is whole but dead, or lies in a suspended stack next to ours, what gives
+ * it away is our caller: the object that called the outer function, not the one that computes. */
 static bool nested_is_live(const struct tvg_guard *guard, const void *caller)
 {
     const struct tvg_call *call = guard->call;
     uintptr_t first = (uintptr_t)call, last = first + sizeof *call - 8;
     if (!call || !readable(first) || ((first ^ last) >> 12 && !readable(last))) return false;
-    if (call->frame != guard->frame || call->thread != guard->thread) return false;
+    if (call->frame - first > 4096 || call->thread != guard->thread) return false;
+    /* Not at once: a signal handler inside the call looks the same, but it makes few calls. */
     if (guard->nested < 16 || !call->slot) return true;
     void *ours = NULL, *theirs = NULL, *computing = NULL;
     tvg_object_name(caller, &ours);
     tvg_object_name((const void *)(uintptr_t)call->slot->key.word[TVG_KEY_WORDS - 1], &theirs);
-    tvg_object_name(call->slot->target, &computing);
+    tvg_object_name(tvg_inline_code(call->slot->target), &computing);
     return !ours || ours != theirs || ours == computing;
 }
 
 bool tvg_nested_is_live(struct tvg_guard *guard, const void *caller)
 {
+    /* Asked at the 2nd, 3rd, 4th, 5th, 8th, 9th, 16th, 17th... nested call: even and odd, since a cascade makes every other one an inner one. */
+    uint32_t n = guard->nested;
+    if (((n & (n - 1)) && ((n - 1) & (n - 2))) || guard->writing == 2) return true;
     struct tvg_quiet quiet;
     tvg_quiet_begin(&quiet);
     bool live = nested_is_live(guard, caller);
@@ -55,7 +59,7 @@ bool tvg_nested_is_live(struct tvg_guard *guard, const void *caller)
 /* There is a stored frame, but it is below ours or far from it. True: this call is outermost. */
 static bool outer_is_gone(struct tvg_guard *guard, uintptr_t frame)
 {
-    uintptr_t outer = guard->frame;
+    uintptr_t outer = (uintptr_t)guard->call;
     if (frame > outer && frame - outer <= TVG_STACK_SPAN) return true; /* the same stack, and it was left by a jump */
     struct {
         uintptr_t base;
@@ -76,27 +80,28 @@ bool tvg_call_begin_slow(struct tvg_call *call, uintptr_t frame)
 {
     struct tvg_guard *guard = &tvg_guard;
     struct tvg_quiet quiet;
-    if (__atomic_load_n(tvg_generation, __ATOMIC_RELAXED) & 1 || tvg_settings.off) return false;
+    if (__atomic_load_n(tvg_generation, __ATOMIC_RELAXED) & 1 || tvg_settings.off || tvg_state.paused) return false;
     tvg_quiet_begin(&quiet);
-    bool outermost = guard->frame == 0;
+    bool outermost = guard->call == NULL;
     if (!outermost) {
-        uintptr_t outer = guard->frame;
-        outermost = (outer - frame <= TVG_STACK_SPAN) || outer_is_gone(guard, frame); /* near: tvg_nested_is_live said no */
+        /* Near: tvg_nested_is_live said no. */
+        outermost = (uintptr_t)guard->call - (uintptr_t)call <= TVG_STACK_SPAN || outer_is_gone(guard, (uintptr_t)call);
         if (outermost) forget_frame(guard);
     }
     if (outermost) {
         /* What runs from here on (sources, the dynamic linker) may call BLAS: that is nested. */
         call->frame = frame;
-        guard->frame = frame;
-        guard->call = call;
-        guard->nested = 0;
         call->slot = NULL;
+        guard->nested = 0;
+        guard->writing = 2;
+        guard->call = call;
         if (tvg_process_start()) call->thread = tvg_thread_attach();
         if (!call->thread || __atomic_load_n(tvg_generation, __ATOMIC_RELAXED) & 1) {
             call->thread = NULL;
-            guard->frame = 0;
+            guard->call = NULL;
             outermost = false;
         }
+        guard->writing = 0;
     }
     tvg_quiet_end(&quiet);
     return outermost;
@@ -134,10 +139,10 @@ void tvg_call_end_slow(struct tvg_call *call, const struct tvg_slot *slot, uint6
 static void record_apart(const struct tvg_op *op, uint32_t op_id, uint64_t start, uint64_t end, const void *a, const void *b, const void *c)
 {
     struct tvg_guard *guard = &tvg_guard;
-    if (!tvg_process_start() || __atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) & 1 || guard->writing) return;
+    if (!tvg_process_start() || __atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) & 1 || guard->writing == 1) return;
     struct tvg_thread *thread = guard->thread;
     /* A call in progress keeps its thread: caches and ring must not change hands below it. */
-    if (!thread || thread->slow->epoch != tvg_state.epoch || (guard->frame == 0 && thread->generation != __atomic_load_n(tvg_generation, __ATOMIC_RELAXED)))
+    if (!thread || thread->slow->epoch != tvg_state.epoch || (!guard->call && thread->generation != __atomic_load_n(tvg_generation, __ATOMIC_RELAXED)))
         thread = tvg_thread_attach();
     if (!thread) return;
     uint32_t length = 0;

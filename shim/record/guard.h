@@ -4,11 +4,11 @@
  * errno                errno is after a call what the real function made it
  * signal_in_call       a handler that calls BLAS during a recorded call works; its calls are part of that call
  * signal_storm         handlers that call BLAS at any moment, the recorder's slow path included: no op lost, none torn
- * alternate_stack      the same on an alternate signal stack, wherever that lies; leaving it by siglongjmp silences nothing
- * longjmp              a call left by longjmp is no op; the calls after it are recorded, deeper ones too
+ * alternate_stack      the same on an alternate signal stack, wherever that lies; left by siglongjmp, it silences 16 calls at most
+ * longjmp              a call left by longjmp is no op; the calls after it are recorded, deeper ones after 16 nested calls at most
  * exception            the same for a C++ exception through a call
  * cancel               the same for a thread cancelled inside a call; its other ops stay
- * coroutine            makecontext stacks: calls on each are recorded, one left inside a call silences none
+ * coroutine            makecontext stacks: calls on each are recorded; one left inside a call silences 16 calls at most
  * fork                 a child makes its own trace at its first op, its parent's goes on; a child without ops makes none
  * raw_clone            the same for a child made by the bare system call
  * fork_in_call         a child forked inside a recorded call adds nothing to its parent's trace

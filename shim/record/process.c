@@ -96,6 +96,7 @@ bool tvg_process_start(void)
     tvg_load(0, NULL, NULL);
     if (tvg_settings.off) return false;
     uint32_t pid = (uint32_t)tvg_sys_getpid();
+    if (tvg_state.failed && tvg_state.pid == pid) return false;
     bool first = false;
     tvg_lock_take(&tvg_state.starting);
     if (__atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) == 0) first = start(pid);
@@ -145,7 +146,7 @@ static void end_late(void *unused)
     if (!tvg_recording()) return;
     tvg_quiet_begin(&quiet);
     __atomic_or_fetch(tvg_generation, 1, __ATOMIC_RELEASE);
-    tvg_guard.frame = 0;
+    tvg_guard.call = NULL;
     tvg_sources_stop();
     flush();
     write_end();
@@ -160,7 +161,7 @@ void tvg_process_end(void)
     struct tvg_quiet quiet;
     if (__cxa_atexit(end_late, NULL, NULL) == 0 || !tvg_recording()) return;
     tvg_quiet_begin(&quiet);
-    tvg_guard.frame = 0;
+    tvg_guard.call = NULL;
     tvg_sources_stop();
     flush();
     write_end();

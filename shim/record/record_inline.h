@@ -26,13 +26,13 @@ struct tvg_thread {
     struct tvg_thread_slow *slow;
 };
 
-/* The guard: all the thread-local memory there is, 40 bytes. */
+/* The guard: all the thread-local memory there is. One word says which call is in progress, so that a handler between any two
+ * instructions finds all of it or nothing. */
 struct tvg_guard {
-    uintptr_t frame;             /* of the outermost recorded call in progress; 0: none */
-    struct tvg_call *call;       /* of the same */
+    struct tvg_call *call;       /* of the outermost recorded call in progress, in its wrapper's frame; NULL: none */
     struct tvg_thread *thread;
     uint32_t nested;             /* calls taken as nested since the last outermost one */
-    uint32_t writing;            /* a record is being written: the ring must not be touched by who interrupts */
+    uint32_t writing;            /* 1: a record is being written, the ring must not be touched by who interrupts; 2: in the slow path */
     uint32_t skipped;
 };
 extern __thread struct tvg_guard tvg_guard __attribute__((tls_model("initial-exec")));
@@ -62,34 +62,34 @@ TVG_HOT uint64_t tvg_now(void)
     return tvg_clock_monotonic();
 }
 
-/* The stack grows down: a stored frame at or a little above this one may be a caller of ours, so the call is nested. A stored frame below
- * ours, or far away, is no caller: it was left by longjmp or belongs to another stack; the slow path tells which. 0 - frame is far away. */
+/* The stack grows down: a stored call a little above this one may be a caller of ours, so we are nested. A stored call below us, or far
+ * away, is no caller: it was left by longjmp or belongs to another stack; the slow path tells which. NULL is far from any stack. */
 TVG_HOT bool tvg_call_begin(struct tvg_call *call, void *frame)
 {
     struct tvg_guard *guard = &tvg_guard;
-    uintptr_t outer = guard->frame;
+    uintptr_t outer = (uintptr_t)guard->call;
     call->thread = NULL;
-    if (outer - (uintptr_t)frame <= TVG_STACK_SPAN) {
-        uint32_t nested = ++guard->nested;
-        if (TVG_LIKELY(nested < 2 || (nested & (nested - 1)) || tvg_nested_is_live(guard, __builtin_return_address(0)))) return false;
+    if (outer - (uintptr_t)call <= TVG_STACK_SPAN) {
+        if (TVG_LIKELY(++guard->nested < 2 || tvg_nested_is_live(guard, __builtin_return_address(0)))) return false;
         outer = 1;
     }
     struct tvg_thread *thread = guard->thread;
     if (TVG_UNLIKELY(outer != 0 || thread == NULL || thread->generation != __atomic_load_n(tvg_generation, __ATOMIC_RELAXED)))
         return tvg_call_begin_slow(call, (uintptr_t)frame);
     call->frame = (uintptr_t)frame;
-    guard->frame = (uintptr_t)frame;
-    guard->call = call;
     call->slot = NULL;
     call->thread = thread;
+    __atomic_signal_fence(__ATOMIC_RELEASE);
+    guard->call = call;
     return true;
 }
 
 TVG_HOT void tvg_call_release(struct tvg_call *call)
 {
     if (call->thread) {
-        tvg_guard.frame = 0;
         tvg_guard.nested = 0;
+        __atomic_signal_fence(__ATOMIC_RELEASE);
+        tvg_guard.call = NULL;
         call->frame = 0;
     }
 }

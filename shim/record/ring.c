@@ -133,7 +133,7 @@ static void leave(void *value)
     struct tvg_guard *guard = &tvg_guard;
     if (guard->thread == thread) {
         guard->thread = NULL;
-        guard->frame = 0;
+        guard->call = NULL;
         if (thread->slow->epoch == tvg_state.epoch) {
             __atomic_store_n(&thread->ring->state, TVG_RING_ORPHAN, __ATOMIC_RELAXED);
             __atomic_store_n(&thread->slow->owned, 0, __ATOMIC_RELEASE);

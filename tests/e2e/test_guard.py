@@ -21,7 +21,7 @@ def host(scenario, folder, program=None, status=0, **extra):
     """Runs a scenario; returns (pid, finished process)."""
     process = subprocess.Popen([program or guard(), scenario], env=environment(folder, **extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=40)
     assert process.returncode == status, f"exit {process.returncode}: {stderr}"
     assert stderr == ""
     return process.pid, stdout
