@@ -1,5 +1,5 @@
 /* The part of CUPTI's binary interface that tvg uses, written down so that no CUDA header is needed to build.
- * Records only ever grew at their end since CUDA 11.0 (CUpti_ActivityKernel5); tests/unit/test_cupti_abi.c compares offsets with the real headers. */
+ * Records only ever grew at their end since CUDA 11.0 (CUpti_ActivityKernel5); tests/unit/test_cupti_abi.c holds the offsets. */
 #ifndef TVG_SHIM_CUPTI_ABI_H
 #define TVG_SHIM_CUPTI_ABI_H
 

@@ -1,0 +1,12 @@
+/* Stand-ins for libcuda, libcupti, libnvidia-ml and libcublas: enough of each for the shim's GPU sources to run on a machine without one.
+ * A launch makes the records that CUPTI would: the API call, the external correlation, the kernel. Times are CLOCK_MONOTONIC by the callback. */
+#ifndef FAKE_GPU_H
+#define FAKE_GPU_H
+#include <stddef.h>
+#include <stdint.h>
+
+/* In the stand-in libcupti: a kernel of `ns` launched now by the calling thread. */
+void fake_cupti_launch(const char *name, uint64_t ns, int blocks);
+/* In the stand-in libnvidia-ml: the counter has moved by so much. */
+void fake_nvml_add(unsigned long long millijoules);
+#endif

@@ -1,0 +1,88 @@
+"""The GPU sources against stand-ins of libcuda, libcupti, libnvidia-ml and libcublas: what CI can run without a GPU."""
+import json
+import subprocess
+
+import pytest
+
+from tvg_testlib import PROGRAMS, ROOT, TVG, run, run_under_shim
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gpu")
+    def build(source, output, *more):
+        subprocess.run(["gcc", "-O1", "-Wall", f"-I{ROOT}", f"-I{PROGRAMS}", str(PROGRAMS / source), "-o", str(folder / output), f"-L{folder}", *more], check=True)
+    for source, name in (("fake_cuda.c", "libcuda.so.1"), ("fake_cupti.c", "libcupti.so.13"), ("fake_nvml.c", "libnvidia-ml.so.1"), ("fake_cublas.c", "libcublas.so.13")):
+        build(source, name, "-shared", "-fPIC", f"-Wl,-soname,{name}")
+    build("gpu_host.c", "host", f"{folder}/libcublas.so.13", f"{folder}/libcupti.so.13", f"{folder}/libnvidia-ml.so.1", "-ldl", "-Wl,-rpath," + str(folder))
+    return folder
+
+
+def record(stand_ins, tmp_path, *arguments, **environment):
+    return run_under_shim([stand_ins / "host", *arguments], tmp_path, env={"LD_LIBRARY_PATH": stand_ins, **environment}, check=False)
+
+
+def report(trace):
+    return json.loads(run([TVG, "report", "--json", trace], check=True).stdout)
+
+
+def notes(trace):
+    return [(note["what"], note["subject"]) for note in json.loads(run([TVG, "coverage", "--json", trace], check=True).stdout)["notes"]]
+
+
+def test_kernels_belong_to_the_call_that_launched_them(stand_ins, tmp_path):
+    result = record(stand_ins, tmp_path)
+    assert result.returncode == 0 and result.stdout == "done\n", result.stderr
+    data = report(result.trace)
+    product = [op for op in data["ops"] if op["function"] == "cublasSgemm_v2" and op["flop"]]
+    assert len(product) == 1 and product[0]["count"] == 20
+    assert product[0]["flop"] == 20 * 2 * 96 * 64 * 32
+    assert product[0]["seconds"] == pytest.approx(20 * 320e-6, rel=1e-6)  # both kernels of each call, on the card
+    own = [op for op in data["ops"] if op["function"] == "kernel" and op["count"]]
+    assert [(op["name"], op["count"]) for op in own] == [("elementwise_kernel", 20)]
+
+
+def test_the_meter_is_the_total(stand_ins, tmp_path):
+    data = report(record(stand_ins, tmp_path).trace)
+    energy = data["totals"]["energy_j"]
+    assert energy["boundary"] == "board" and energy["basis"] == "measured"
+    assert 0 < energy["value"] <= 40.0  # 20 times 2 J, less what was used before the first and after the last tick
+    assert energy["value"] > 25
+    parts = sum(op["energy_j"]["value"] for op in data["ops"]) + data["totals"]["idle_j"] + data["totals"]["other_j"]
+    assert parts == pytest.approx(energy["value"], rel=1e-9)
+
+
+def test_a_call_that_failed_counts_nothing_and_is_said(stand_ins, tmp_path):
+    trace = record(stand_ins, tmp_path).trace
+    assert ("failed-call", "cublasSgemm_v2") in notes(trace)
+    assert report(trace)["totals"]["flop"] == 20 * 2 * 96 * 64 * 32
+
+
+def test_a_profiler_of_the_host_is_given_way_to(stand_ins, tmp_path):
+    result = record(stand_ins, tmp_path, "profiler")
+    assert result.returncode == 0 and "own profiler is on" in result.stdout
+    assert any(what == "source-yielded" and subject == "cupti" for what, subject in notes(result.trace))
+    assert sum(op["count"] for op in report(result.trace)["ops"] if op["function"] == "kernel") == 20  # what came before is kept
+
+
+@pytest.mark.parametrize("variable, source", [("FAKE_CUPTI_REFUSES", "cupti"), ("FAKE_NVML_REFUSES", "nvml")])
+def test_a_refusal_is_said_and_changes_nothing_else(stand_ins, tmp_path, variable, source):
+    result = record(stand_ins, tmp_path, **{variable: "1"})
+    assert result.returncode == 0 and result.stdout == "done\n"
+    assert ("source-refused", source) in notes(result.trace)
+    assert report(result.trace)["totals"]["flop"] == 20 * 2 * 96 * 64 * 32
+
+
+@pytest.mark.parametrize("how, code", [("_exit", 3), ("kill", -6)])
+def test_a_process_that_dies_keeps_what_was_flushed(stand_ins, tmp_path, how, code):
+    result = record(stand_ins, tmp_path, how)
+    assert result.returncode == code and result.stdout == "done\n"
+    data = report(result.trace)
+    assert data["totals"]["flop"] == 20 * 2 * 96 * 64 * 32
+    kernels = sum(op["count"] for op in data["ops"] if op["function"] == "kernel")
+    assert 20 - 9 <= kernels <= 20  # at most the last 200 ms, one kernel each 25 ms
+
+
+def test_without_a_gpu_nothing_is_started(under_shim):
+    trace = under_shim("import numpy as np; np.ones((9, 9)) @ np.ones((9, 9))").trace
+    assert not [note for note in notes(trace) if note[1] in ("cupti", "nvml")]
