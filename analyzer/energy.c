@@ -318,3 +318,25 @@ void tvg_energy_free(struct tvg_energy *energy)
     free(energy->per_op);
     free(energy);
 }
+
+bool tvg_devices_choose(struct tvg_device **cpu_device, struct tvg_device **gpu_device, const struct tvg_profile *profile, const char *cpu, const char *gpu,
+                        struct tvg_error *error)
+{
+    *gpu_device = NULL;
+    if (!(cpu ? tvg_device_load(cpu_device, cpu, error) : tvg_device_choose_cpu(cpu_device, profile->cpu_id, profile->cpu_model, error)))
+        return false;
+    if (strcmp((*cpu_device)->kind, "cpu") != 0) {
+        char name[128];
+        snprintf(name, sizeof name, "%s", (*cpu_device)->name);
+        tvg_device_free(*cpu_device);
+        *cpu_device = NULL;
+        return tvg_fail(error, name, NULL, "give it as --gpu, and a CPU's file as --device", "this is a device file of a GPU; --device prices the CPU");
+    }
+    if (gpu)
+        return tvg_device_load(gpu_device, gpu, error);
+    bool any_gpu = false;
+    for (uint32_t i = 0; i < profile->op_count; i++)
+        any_gpu |= profile->ops[i].op.on_gpu;
+    const char *name = profile->gpu_count ? profile->gpus[0].name : tvg_profile_manifest(profile, "gpu.0.name");
+    return !any_gpu || !name || tvg_device_choose_gpu(gpu_device, name, error);
+}

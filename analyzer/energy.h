@@ -37,6 +37,10 @@ struct tvg_energy {
     char note[200];                /* what the reader must know of this pricing, or "" */
 };
 
+/* The device files that price a profile: those named (`cpu`, `gpu`; NULL: chosen by what the trace says of the machine). *gpu_device is NULL when
+ * the run used no GPU. Both are the caller's, freed with tvg_device_free. Fails on a GPU's file named for the CPU. */
+bool tvg_devices_choose(struct tvg_device **cpu_device, struct tvg_device **gpu_device, const struct tvg_profile *profile, const char *cpu, const char *gpu,
+                        struct tvg_error *error);
 /* `device` prices CPU ops, `gpu` (or NULL) the GPU ones. The energy is the caller's, freed with tvg_energy_free. */
 bool tvg_energy_price(struct tvg_energy **energy, const struct tvg_profile *profile, const struct tvg_device *device,
                       const struct tvg_device *gpu, enum tvg_charge charge, struct tvg_error *error);

@@ -397,21 +397,6 @@ static void print_json(const char *path, const struct tvg_device *device, const 
     json_decref(root);
 }
 
-static bool choose_devices(struct tvg_device **device, struct tvg_device **gpu, const struct tvg_profile *profile, const struct request *request,
-                           struct tvg_error *error)
-{
-    *gpu = NULL;
-    if (!(request->device ? tvg_device_load(device, request->device, error) : tvg_device_choose_cpu(device, profile->cpu_id, profile->cpu_model, error)))
-        return false;
-    bool any_gpu = false;
-    for (uint32_t i = 0; i < profile->op_count; i++)
-        any_gpu |= profile->ops[i].op.on_gpu;
-    const char *name = profile->gpu_count ? profile->gpus[0].name : tvg_profile_manifest(profile, "gpu.0.name");
-    if (request->gpu)
-        return tvg_device_load(gpu, request->gpu, error);
-    return !any_gpu || !name || tvg_device_choose_gpu(gpu, name, error);
-}
-
 static bool show(const char *path, const struct request *request, struct tvg_error *error)
 {
     struct tvg_progress progress = {.what = "reading"};
@@ -421,7 +406,7 @@ static bool show(const char *path, const struct request *request, struct tvg_err
     struct tvg_energy *energy = NULL;
     bool done = tvg_profile_load(&profile, path, &reading, error);
     tvg_progress_end(&progress);
-    done = done && choose_devices(&device, &gpu, profile, request, error) && tvg_energy_price(&energy, profile, device, gpu, request->charge, error);
+    done = done && tvg_devices_choose(&device, &gpu, profile, request->device, request->gpu, error) && tvg_energy_price(&energy, profile, device, gpu, request->charge, error);
     if (done) {
         uint32_t count;
         struct row *rows = make_rows(profile, energy, request->by, &count);

@@ -172,28 +172,6 @@ static bool load(struct tvg_profile **profile, const char *path, struct request 
     return loaded;
 }
 
-static bool choose_devices(struct tvg_device **device, struct tvg_device **gpu, const struct tvg_profile *profile, const struct request *request,
-                           struct tvg_error *error)
-{
-    *gpu = NULL;
-    if (!(request->device ? tvg_device_load(device, request->device, error) : tvg_device_choose_cpu(device, profile->cpu_id, profile->cpu_model, error)))
-        return false;
-    if (strcmp((*device)->kind, "cpu") != 0) {
-        char name[128];
-        snprintf(name, sizeof name, "%s", (*device)->name);
-        tvg_device_free(*device);
-        *device = NULL;
-        return tvg_fail(error, name, NULL, "give it as --gpu, and a CPU's file as --device", "this is a device file of a GPU; --device prices the CPU");
-    }
-    bool any_gpu = false;
-    for (uint32_t i = 0; i < profile->op_count; i++)
-        any_gpu |= profile->ops[i].op.on_gpu;
-    const char *gpu_name = profile->gpu_count ? profile->gpus[0].name : tvg_profile_manifest(profile, "gpu.0.name");
-    if (request->gpu || (any_gpu && gpu_name))
-        return request->gpu ? tvg_device_load(gpu, request->gpu, error) : tvg_device_choose_gpu(gpu, gpu_name, error);
-    return true;
-}
-
 static void warn_of_damage(const char *path, const struct tvg_profile *profile)
 {
     const struct tvg_damage *damage = &profile->damage;
@@ -212,7 +190,7 @@ static bool report_one(const char *path, struct request *request, struct tvg_err
     struct tvg_device *device = NULL, *gpu = NULL;
     struct tvg_energy *energy = NULL, *second_energy = NULL;
     struct tvg_report report = {.path = path, .color = request->color, .full = request->full};
-    bool done = load(&profile, path, request, error) && choose_devices(&device, &gpu, profile, request, error) &&
+    bool done = load(&profile, path, request, error) && tvg_devices_choose(&device, &gpu, profile, request->device, request->gpu, error) &&
                 tvg_energy_price(&energy, profile, device, gpu, request->charge, error);
     if (done) {
         struct tvg_rewrite_context context = {.device = device, .gpu = gpu, .assumptions = request->assumptions, .assumption_count = request->assumption_count,

@@ -20,7 +20,7 @@
 #include "../record/record.h"
 #include "cupti_abi.h"
 #include "gpu.h"
-#include "source.h"
+#include "tables.h"
 
 typedef void request_buffer(uint8_t **buffer, size_t *size, size_t *max_records);
 typedef void complete_buffer(void *context, uint32_t stream, uint8_t *buffer, size_t size, size_t valid);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "../record/record.h"
-#include "source.h"
+#include "tables.h"
 
 /* Any trace must be open first: a source writes what it learns at once. tvg_block_append and tvg_note take care of that. */
 void tvg_gpu_initialised(void)

@@ -20,7 +20,4 @@ void tvg_gpu_call_failed(const struct tvg_entry *entry, int status);
  * before the host's own call goes on. */
 void tvg_cupti_yield(const char *to_whom);
 
-/* One of two threads that sources may start: named, all signals blocked, small stack. False when it can't be made. */
-bool tvg_source_thread(void (*body)(void));
-
 #endif

@@ -1,8 +1,6 @@
 /* RAPL energy meters through /sys/class/powercap: packages, DRAM and psys, sampled at the trace's start, on blocks, once a second, and at its end.
  * The counters wrap (after minutes under load), so a program with rare ops is sampled by a thread of ours, the only one the shim starts. */
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -14,13 +12,7 @@
 #include "tables.h"
 
 enum { METERS_MAX = 24, ZONES_MAX = 16, PARTS_MAX = 8 };
-enum { BLOCK_INTERVAL_NS = 100000000, THREAD_INTERVAL_S = 1, THREAD_STACK = 256 * 1024 };
-
-/* libpthread was a library of its own before glibc 2.34: without it there are no threads, and no need to fail to load for that. */
-#if defined(__x86_64__) && defined(__GLIBC__)
-__asm__(".symver pthread_create,pthread_create@GLIBC_2.2.5");
-#endif
-#pragma weak pthread_create
+enum { BLOCK_INTERVAL_NS = 100000000, THREAD_INTERVAL_S = 1 };
 
 static struct meter {
     char name[40];      /* "package-0" */
@@ -116,34 +108,19 @@ static void sample(uint64_t interval)
     __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
 }
 
-static void *sampling_thread(void *unused)
+static void sampling_loop(void)
 {
-    (void)unused;
     while (!__atomic_load_n(&stopped, __ATOMIC_ACQUIRE)) {
         struct timespec interval = {.tv_sec = THREAD_INTERVAL_S};
         nanosleep(&interval, NULL);
         sample((uint64_t)THREAD_INTERVAL_S * 500000000u);
     }
-    return NULL;
 }
 
-/* All signals stay with the host's own threads. */
 static void start_thread(void)
 {
-    pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    int failed = -1;
-    sigfillset(&all);
-    if (pthread_create && pthread_attr_init(&attributes) == 0) {
-        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        pthread_attr_setstacksize(&attributes, THREAD_STACK);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        failed = pthread_create(&thread, &attributes, sampling_thread, NULL);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        pthread_attr_destroy(&attributes);
-    }
-    if (failed) tvg_note("source-limited", "rapl", "no sampling thread: meters are read only when a block of ops is written, a wrap between two may be missed");
+    if (!tvg_source_thread(sampling_loop))
+        tvg_note("source-limited", "rapl", "no sampling thread: meters are read only when a block of ops is written, a wrap between two may be missed");
 }
 
 static bool rapl_start(void)

@@ -36,4 +36,7 @@ enum { TVG_BUILD_ID_MAX = 20 };
 /* The build-id of a loaded object, from its notes in memory. Returns its length in bytes, 0 when it has none. */
 size_t tvg_build_id(const struct dl_phdr_info *object, uint8_t out[TVG_BUILD_ID_MAX]);
 
+/* A thread that a source samples on: detached, all signals blocked, small stack. False when it can't be made. */
+bool tvg_source_thread(void (*body)(void));
+
 #endif
