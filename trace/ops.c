@@ -6,7 +6,7 @@
 #include <lz4.h>
 
 /* How a column's bytes are stored: its first byte. */
-enum column_codec { COLUMN_ZERO = 0, COLUMN_RAW = 1, COLUMN_LZ4 = 2 };
+enum column_codec { COLUMN_ZERO = 0, COLUMN_RAW = 1, COLUMN_LZ4 = 2, COLUMN_UNSIGNED = 3 };
 enum { COLUMN_PREFIX = 5 /* codec, and for LZ4 the 32-bit raw length */, VARINT_MAX = 10 };
 enum { COLUMN_GAP, COLUMN_DURATION, COLUMN_ID, COLUMN_A, COLUMN_B, COLUMN_C, COLUMN_COUNT };
 static const char *const column_keys[COLUMN_COUNT] = {"gap", "dur", "id", "a", "b", "c"};
@@ -34,14 +34,29 @@ static inline uint8_t *put_varint(uint8_t *at, uint64_t value)
     return at;
 }
 
+/* The same without a branch on the length: gaps and durations change theirs from op to op, and a guess that fails costs more than the work.
+ * May write 3 bytes beyond what it takes. */
+static inline uint8_t *put_time(uint8_t *at, uint64_t value)
+{
+    if (UNLIKELY(value >= 1u << 28))
+        return put_varint(at, value);
+    uint32_t v = (uint32_t)value;
+    uint32_t longer = (v >= 1u << 7) + (v >= 1u << 14) + (v >= 1u << 21);
+    uint32_t spread = (v & 0x7f) | (v & 0x3f80) << 1 | (v & 0x1fc000) << 2 | (v & 0xfe00000) << 3;
+    spread |= 0x808080u & ((1u << 8 * longer) - 1);
+    memcpy(at, &spread, sizeof spread); /* little-endian, as the format is */
+    return at + 1 + longer;
+}
+
 /* A column being filled: `begin` is where its prefix starts. */
 struct column {
     uint8_t *begin, *at;
     uint64_t any; /* all values or-ed: 0 for a column of zeros */
 };
 
-/* Stores one column in the map: zeros as nothing, LZ4 when it is tried and saves an eighth, else as it is. */
-static void put_column(struct tvg_map *map, const char *key, struct column *column, bool try_lz4, void *lz4_state, uint8_t *room, size_t room_size)
+/* Stores one column in the map: zeros as nothing, COLUMN_LZ4 only when that saves an eighth, else COLUMN_RAW. */
+static void put_column(struct tvg_map *map, const char *key, struct column *column, enum column_codec codec, void *lz4_state, uint8_t *room,
+                       size_t room_size)
 {
     uint8_t *data = column->begin + COLUMN_PREFIX;
     uint32_t raw = (uint32_t)(column->at - data);
@@ -50,7 +65,7 @@ static void put_column(struct tvg_map *map, const char *key, struct column *colu
         tvg_map_binary(map, key, column->begin, 1);
         return;
     }
-    if (try_lz4 && raw > 64) {
+    if (codec == COLUMN_LZ4 && raw > 64) {
         size_t limit = raw - raw / 8;
         if (limit > room_size - COLUMN_PREFIX)
             limit = room_size - COLUMN_PREFIX;
@@ -62,7 +77,7 @@ static void put_column(struct tvg_map *map, const char *key, struct column *colu
             return;
         }
     }
-    data[-1] = COLUMN_RAW;
+    data[-1] = codec == COLUMN_LZ4 ? COLUMN_RAW : (uint8_t)codec;
     tvg_map_binary(map, key, data - 1, raw + 1);
 }
 
@@ -76,21 +91,26 @@ static uint32_t wide_slots(const struct tvg_record *record, uint32_t left, uint3
     return *length > 0 && *length <= TVG_WIDE_MAX && slots <= left - 1 ? slots : 0;
 }
 
-size_t tvg_encode_ops(void *out, const struct tvg_ops_info *info, unsigned grid_shift, const struct tvg_record *records, void *scratch)
-{
-    uint32_t count = info->count < TVG_OPS_MAX ? info->count : TVG_OPS_MAX;
-    uint8_t *lz4_state = (uint8_t *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
-    uint8_t *next = lz4_state + LZ4_sizeofState();
-    struct column column[COLUMN_COUNT];
-    for (int i = 0; i < COLUMN_COUNT; i++) {
-        column[i] = (struct column){.begin = next, .at = next + COLUMN_PREFIX};
-        next += COLUMN_PREFIX + (size_t)count * (i == COLUMN_ID ? 5 : VARINT_MAX);
-    }
+/* What the pass over the records finds beside the columns. */
+struct filled {
+    uint64_t base; /* start of the first op, in grid units */
+    uint32_t rows, handovers, wides;
+};
 
+/* Fills the columns in one pass. Gaps are unsigned unless `signed_gaps`; false when an op began before the end of the one before it, which
+ * unsigned gaps would write in ten bytes each: then call again with signed ones. */
+static bool fill_columns(struct column *column, struct filled *filled, const struct tvg_record *records, uint32_t count, unsigned grid_shift,
+                         bool signed_gaps)
+{
+    uint8_t *at[COLUMN_COUNT];
+    uint64_t any[COLUMN_COUNT] = {0};
+    for (int i = 0; i < COLUMN_COUNT; i++)
+        at[i] = column[i].begin + COLUMN_PREFIX;
     uint64_t half = grid_shift ? 1ull << (grid_shift - 1) : 0;
-    uint64_t end = 0, base = 0, a = 0, b = 0, c = 0, full_duration = 0;
-    uint32_t id = 0, rows = 0, handovers = 0, wides = 0;
+    uint64_t end = 0, a = 0, b = 0, c = 0, full_duration = 0;
+    uint32_t id = 0;
     bool have_full = false;
+    *filled = (struct filled){0};
     for (uint32_t i = 0; i < count; i++) {
         const struct tvg_record *record = &records[i];
         uint64_t duration = record->duration;
@@ -103,11 +123,11 @@ size_t tvg_encode_ops(void *out, const struct tvg_ops_info *info, unsigned grid_
                 continue;
             }
             if (record->op_id == TVG_OP_ID_THREAD) {
-                handovers++;
+                filled->handovers++;
                 continue;
             }
             if (record->op_id == TVG_OP_ID_WIDE && (skip = wide_slots(record, count - i, &length)) != 0)
-                wides++;
+                filled->wides++;
             else if (record->op_id >= TVG_OP_ID_FIRST_RESERVED)
                 continue; /* padding, and what no recorder writes */
             if (duration == TVG_DURATION_LONG && have_full)
@@ -115,20 +135,50 @@ size_t tvg_encode_ops(void *out, const struct tvg_ops_info *info, unsigned grid_
             have_full = false;
         }
         uint64_t start_units = (record->start + half) >> grid_shift, end_units = (record->start + duration + half) >> grid_shift;
-        if (UNLIKELY(rows == 0))
-            base = end = start_units;
-        uint64_t value[COLUMN_COUNT] = {
-            zigzag(start_units - end), zigzag(end_units - start_units), (uint32_t)zigzag((uint64_t)(int64_t)(int32_t)(record->op_id - id)),
-            zigzag(record->a - a), zigzag(record->b - b), zigzag(record->c - c),
-        };
-        for (int j = 0; j < COLUMN_COUNT; j++) {
-            column[j].at = put_varint(column[j].at, value[j]);
-            column[j].any |= value[j];
-        }
+        if (UNLIKELY(filled->rows == 0))
+            filled->base = end = start_units;
+        uint64_t gap = start_units - end, units = end_units - start_units;
+        if (UNLIKELY(gap >> 63 && !signed_gaps))
+            return false;
+        if (signed_gaps)
+            gap = zigzag(gap);
+        uint32_t turn = record->op_id - id;
+        uint64_t id_delta = turn << 1 ^ (0 - (turn >> 31));
+        uint64_t a_delta = zigzag(record->a - a), b_delta = zigzag(record->b - b), c_delta = zigzag(record->c - c);
+        any[COLUMN_GAP] |= gap, any[COLUMN_DURATION] |= units, any[COLUMN_ID] |= id_delta;
+        any[COLUMN_A] |= a_delta, any[COLUMN_B] |= b_delta, any[COLUMN_C] |= c_delta;
+        at[COLUMN_GAP] = put_time(at[COLUMN_GAP], gap);
+        at[COLUMN_DURATION] = put_time(at[COLUMN_DURATION], units);
+        at[COLUMN_ID] = put_varint(at[COLUMN_ID], id_delta);
+        at[COLUMN_A] = put_varint(at[COLUMN_A], a_delta);
+        at[COLUMN_B] = put_varint(at[COLUMN_B], b_delta);
+        at[COLUMN_C] = put_varint(at[COLUMN_C], c_delta);
         end = end_units, id = record->op_id, a = record->a, b = record->b, c = record->c;
-        rows++;
+        filled->rows++;
         i += skip;
     }
+    for (int i = 0; i < COLUMN_COUNT; i++) {
+        column[i].at = at[i];
+        column[i].any = any[i];
+    }
+    return true;
+}
+
+size_t tvg_encode_ops(void *out, const struct tvg_ops_info *info, unsigned grid_shift, const struct tvg_record *records, void *scratch)
+{
+    uint32_t count = info->count < TVG_OPS_MAX ? info->count : TVG_OPS_MAX;
+    uint8_t *lz4_state = (uint8_t *)(((uintptr_t)scratch + 15) & ~(uintptr_t)15);
+    uint8_t *next = lz4_state + LZ4_sizeofState();
+    struct column column[COLUMN_COUNT];
+    struct filled filled;
+    for (int i = 0; i < COLUMN_COUNT; i++) {
+        column[i].begin = next;
+        next += COLUMN_PREFIX + (size_t)count * (i == COLUMN_ID ? 5 : VARINT_MAX);
+    }
+    bool backward = !fill_columns(column, &filled, records, count, grid_shift, false);
+    if (backward)
+        fill_columns(column, &filled, records, count, grid_shift, true);
+    const enum column_codec codec[COLUMN_COUNT] = {backward ? COLUMN_RAW : COLUMN_UNSIGNED, COLUMN_UNSIGNED, COLUMN_LZ4, COLUMN_LZ4, COLUMN_LZ4, COLUMN_LZ4};
 
     struct tvg_map map;
     tvg_map_begin(&map, out, TVG_OPS_ENCODED_MAX(info->count));
@@ -136,7 +186,7 @@ size_t tvg_encode_ops(void *out, const struct tvg_ops_info *info, unsigned grid_
     tvg_map_uint(&map, "tid", info->tid);
     tvg_map_uint(&map, "seq", info->first_sequence);
     tvg_map_uint(&map, "slots", count);
-    tvg_map_uint(&map, "n", rows);
+    tvg_map_uint(&map, "n", filled.rows);
     tvg_map_array(&map, "at", 3);
     tvg_map_uint(&map, NULL, info->anchor.ticks);
     tvg_map_uint(&map, NULL, info->anchor.mono_ns);
@@ -145,14 +195,14 @@ size_t tvg_encode_ops(void *out, const struct tvg_ops_info *info, unsigned grid_
     tvg_map_uint(&map, NULL, info->cpu_process_ns);
     tvg_map_uint(&map, NULL, info->cpu_thread_ns);
     tvg_map_uint(&map, "own", info->encode_ticks);
-    tvg_map_uint(&map, "base", base);
+    tvg_map_uint(&map, "base", filled.base);
     size_t room_size = (size_t)((uint8_t *)scratch + TVG_OPS_SCRATCH(info->count) - next);
     for (int i = 0; i < COLUMN_COUNT; i++)
-        put_column(&map, column_keys[i], &column[i], i >= COLUMN_ID, lz4_state, next, room_size);
+        put_column(&map, column_keys[i], &column[i], codec[i], lz4_state, next, room_size);
 
-    if (UNLIKELY(wides | handovers)) { /* the columns are in the map: their room is free again */
+    if (UNLIKELY(filled.wides | filled.handovers)) { /* the columns are in the map: their room is free again */
         uint8_t *wide = column[0].begin, *wide_at = wide;
-        for (uint32_t i = 0; wides && i < count; i++) {
+        for (uint32_t i = 0; filled.wides && i < count; i++) {
             uint32_t length, slots;
             if (records[i].op_id != TVG_OP_ID_WIDE || (slots = wide_slots(&records[i], count - i, &length)) == 0)
                 continue;
@@ -160,10 +210,10 @@ size_t tvg_encode_ops(void *out, const struct tvg_ops_info *info, unsigned grid_
             wide_at += sizeof length + length;
             i += slots;
         }
-        if (wides)
+        if (filled.wides)
             tvg_map_binary(&map, "wide", wide, (size_t)(wide_at - wide));
         uint8_t *hand_at = wide;
-        for (uint32_t i = 0, row = 0; handovers && i < count; i++) {
+        for (uint32_t i = 0, row = 0; filled.handovers && i < count; i++) {
             uint32_t length, pair[2] = {row, (uint32_t)records[i].a};
             if (records[i].op_id == TVG_OP_ID_THREAD) {
                 memcpy(hand_at, pair, sizeof pair);
@@ -176,7 +226,7 @@ size_t tvg_encode_ops(void *out, const struct tvg_ops_info *info, unsigned grid_
                 row++;
             }
         }
-        if (handovers)
+        if (filled.handovers)
             tvg_map_binary(&map, "hand", wide, (size_t)(hand_at - wide));
     }
     return tvg_map_end(&map, TVG_BLOCK_OPS);
@@ -212,6 +262,7 @@ static bool open_column(const struct tvg_token *token, uint32_t rows, void *scra
         *at = *end = nothing;
         return token->length == 1;
     case COLUMN_RAW:
+    case COLUMN_UNSIGNED:
         *at = token->data + 1;
         *end = token->data + token->length;
         return token->length - 1 >= rows;
@@ -236,7 +287,7 @@ static bool sum_column(const struct tvg_token *token, uint32_t rows, void *scrat
 {
     const uint8_t *at, *end;
     uint64_t sum = 0, value;
-    if (!open_column(token, rows, scratch, &at, &end))
+    if (!open_column(token, rows, scratch, &at, &end) || token->data[0] == COLUMN_UNSIGNED)
         return false;
     if (token->data[0] == COLUMN_ZERO) {
         memset(out, 0, rows * sizeof *out);
@@ -255,7 +306,7 @@ static bool id_column(const struct tvg_token *token, uint32_t rows, void *scratc
     const uint8_t *at, *end;
     uint64_t value;
     uint32_t sum = 0;
-    if (!open_column(token, rows, scratch, &at, &end))
+    if (!open_column(token, rows, scratch, &at, &end) || token->data[0] == COLUMN_UNSIGNED)
         return false;
     if (token->data[0] == COLUMN_ZERO) {
         memset(out, 0, rows * sizeof *out);
@@ -279,13 +330,14 @@ static bool time_columns(const struct tvg_token *gaps, const struct tvg_token *d
         !open_column(durations, rows, (uint8_t *)scratch + (size_t)rows * VARINT_MAX, &duration_at, &duration_end))
         return false;
     bool have_gaps = gaps->data[0] != COLUMN_ZERO, have_durations = durations->data[0] != COLUMN_ZERO;
+    bool plain_gaps = gaps->data[0] == COLUMN_UNSIGNED, plain_durations = durations->data[0] == COLUMN_UNSIGNED;
     for (uint32_t i = 0; i < rows; i++) {
         if (have_gaps && UNLIKELY((at = get_varint(at, end, &gap)) == NULL))
             return false;
         if (have_durations && UNLIKELY((duration_at = get_varint(duration_at, duration_end, &units)) == NULL))
             return false;
-        uint64_t length = unzigzag(units);
-        now += unzigzag(gap);
+        uint64_t length = plain_durations ? units : unzigzag(units);
+        now += plain_gaps ? gap : unzigzag(gap);
         start[i] = now << shift;
         duration[i] = length << shift;
         now += length;

@@ -156,6 +156,56 @@ static void overlapping_ops(void **state)
     codec_free(&codec);
 }
 
+/* Writes a varint by the definition. */
+static size_t varint(uint8_t *out, uint64_t value)
+{
+    size_t length = 0;
+    for (; value >= 0x80; value >>= 7)
+        out[length++] = (uint8_t)(value & 0x7f) | 0x80;
+    out[length++] = (uint8_t)value;
+    return length;
+}
+
+/* A block written by hand from FORMAT.md, time columns in each of the ways it allows. */
+static void block_by_hand(void **state)
+{
+    (void)state;
+    static const uint64_t gaps[] = {0, 300, 5, 1ull << 40}, lengths[] = {127, 128, 16384, 1ull << 33};
+    for (int codec = 1; codec <= 3; codec += 2) {
+        uint8_t out[1024], column[2][64];
+        size_t used[2] = {1, 1};
+        column[0][0] = column[1][0] = (uint8_t)codec;
+        for (int i = 0; i < 4; i++) {
+            used[0] += varint(column[0] + used[0], codec == 1 ? gaps[i] * 2 : gaps[i]); /* zigzag of what is not negative: doubled */
+            used[1] += varint(column[1] + used[1], codec == 1 ? lengths[i] * 2 : lengths[i]);
+        }
+        struct tvg_map map;
+        tvg_map_begin(&map, out, sizeof out);
+        tvg_map_uint(&map, "base", 1000);
+        tvg_map_uint(&map, "n", 4);
+        tvg_map_uint(&map, "slots", 4);
+        tvg_map_binary(&map, "gap", column[0], used[0]);
+        tvg_map_binary(&map, "dur", column[1], used[1]);
+        tvg_map_binary(&map, "id", "\1\4\1\0\0", 5); /* ids 2, 1, 1, 1 */
+        for (int operand = 0; operand < 3; operand++)
+            tvg_map_binary(&map, (const char *[]){"a", "b", "c"}[operand], "", 1);
+        tvg_map_string(&map, "a key of a later version", "is skipped");
+        size_t length = tvg_map_end(&map, TVG_BLOCK_OPS);
+        struct codec decoder = codec_new(4);
+        assert_int_equal(tvg_decode_ops(out + 24, length - 24, 3, &decoder.info, decoder.columns, &decoder.extra, decoder.decode_scratch), 0);
+        uint64_t now = 1000;
+        for (int i = 0; i < 4; i++) {
+            now += gaps[i];
+            assert_true(decoder.columns->start[i] == now << 3);
+            assert_true(decoder.columns->duration[i] == lengths[i] << 3);
+            assert_int_equal(decoder.columns->op_id[i], i == 0 ? 2 : 1);
+            assert_int_equal(decoder.columns->a[i], 0);
+            now += lengths[i];
+        }
+        codec_free(&decoder);
+    }
+}
+
 static void reserved_records(void **state)
 {
     (void)state;
@@ -415,7 +465,7 @@ static void rings_header(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exact_round_trip), cmocka_unit_test(worst_case), cmocka_unit_test(grid_keeps_sums), cmocka_unit_test(overlapping_ops),
+        cmocka_unit_test(exact_round_trip), cmocka_unit_test(worst_case), cmocka_unit_test(grid_keeps_sums), cmocka_unit_test(overlapping_ops), cmocka_unit_test(block_by_hand),
         cmocka_unit_test(reserved_records), cmocka_unit_test(nonsense_records), cmocka_unit_test(damaged_payloads), cmocka_unit_test(dictionary),
         cmocka_unit_test(file_header), cmocka_unit_test(map_writer), cmocka_unit_test(hostile_msgpack), cmocka_unit_test(rings_header),
     };
