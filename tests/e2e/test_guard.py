@@ -138,7 +138,7 @@ def test_sigkill(tmp_path):
         process.wait()
         done = [struct.unpack_from("<Q", finished.read_bytes(), 64 * thread)[0] for thread in range(4)]
         trace = trace_of(folder / "t", process.pid)
-        found = counts(trace)
+        found = counts(trace, kept=False)  # a kill can cut the block that is being written: then its ops are still in the ring
         for thread in range(4):
             assert done[thread] <= found[1 + thread] <= done[thread] + 1, f"kill {kill}, thread {thread}: {done} finished, {dict(found)} in the trace"
         assert set(found) <= {1, 2, 3, 4}
