@@ -6,6 +6,7 @@ static void __attribute__((constructor)) load(int argc, char **argv, char **envp
 {
     tvg_load(argc, argv, envp);
     tvg_rings_load();
+    tvg_linker_load();
     tvg_inline_start();
 }
 

@@ -159,7 +159,7 @@ static void forget_gone(void)
 void tvg_load_event_poll(void)
 {
     struct counts now = {0, 0};
-    dl_iterate_phdr(read_counts, &now);
+    tvg_linker_iterate(read_counts, &now);
     if (now.adds == last_adds && now.subs == last_subs)
         return;
     int saved = errno, free_value = 0, self = getpid();
@@ -176,7 +176,7 @@ void tvg_load_event_poll(void)
     look.fresh_count = 0;
     for (unsigned i = 0; i < object_count; i++)
         objects[i].seen = false;
-    dl_iterate_phdr(visit, &look);
+    tvg_linker_iterate(visit, &look);
     if (unloaded)
         forget_gone();
     say(&look);

@@ -1,6 +1,7 @@
 /* The dynamic linker keeps, for every object, the lists that it searches. They lie in the private part of struct link_map, at offsets that
  * differ between glibc versions: they are found by what they hold (the list of objects at the start of the program), not by version.
  * Where they can't be found: objects of the start, then the object itself, then what it names as needed. */
+#include "../record/record.h"
 #include "../record/sys.h"
 #include "scope.h"
 
@@ -43,7 +44,7 @@ static int hold_once(struct dl_phdr_info *info, size_t size, void *context)
 void tvg_objects_hold(void (*body)(void *context), void *context)
 {
     struct hold hold = {body, context};
-    dl_iterate_phdr(hold_once, &hold);
+    tvg_linker_iterate(hold_once, &hold);
 }
 
 struct link_map *tvg_object_first(void)
@@ -84,7 +85,7 @@ static int find_dynamic(struct dl_phdr_info *info, size_t size, void *context)
 struct link_map *tvg_object_at(const void *address)
 {
     struct at at = {(uintptr_t)address, NULL};
-    if (!dl_iterate_phdr(find_dynamic, &at) || !at.dynamic)
+    if (!tvg_linker_iterate(find_dynamic, &at) || !at.dynamic)
         return NULL;
     for (struct link_map *object = tvg_object_first(); object; object = object->l_next)
         if (object->l_ld == at.dynamic)

@@ -92,6 +92,10 @@ void tvg_op_record(uint32_t op_id, uint64_t start, uint64_t end, const void *a, 
 /* The same for an op that has no id: it is written whole with each call. */
 void tvg_op_record_wide(const struct tvg_op *op, uint64_t start, uint64_t end, const void *a, const void *b, const void *c);
 
+/* dl_iterate_phdr for the shim's own use: a fork waits for it, so that no child inherits the linker's lock. */
+struct dl_phdr_info;
+int tvg_linker_iterate(int (*visit)(struct dl_phdr_info *, size_t, void *), void *context);
+
 /* To be called when objects were unloaded: forgets every slot whose caller or target lies in begin..end, in all threads. */
 void tvg_forget_range(const void *begin, const void *end);
 

@@ -84,6 +84,7 @@ struct tvg_state {
 extern struct tvg_state tvg_state;
 
 /* load.c */
+void tvg_linker_load(void); /* linker.c */
 void tvg_rings_load(void); /* ring.c */
 void tvg_load(int argc, char **argv, char **envp);
 /* process.c: makes the process ready to record, after a fork too. False when it can't. Inside a quiet section. */

@@ -401,7 +401,7 @@ void tvg_manifest_write(void)
     write_processors(&map);
     write_groups(&map);
     write_variables(&map);
-    dl_iterate_phdr(write_library, &map); /* takes the loader's write lock, not the one held while constructors run */
+    tvg_linker_iterate(write_library, &map); /* takes the loader's write lock, not the one held while constructors run */
     size_t length = tvg_map_end(&map, TVG_BLOCK_MANIFEST);
     if (length) tvg_block_append(block, length);
     else tvg_note("source-limited", "manifest", "too large for its buffer: not written");

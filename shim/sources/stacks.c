@@ -151,7 +151,7 @@ static void sample(uint32_t op_id, uint64_t occurrence)
             now.offset[i] = (uint64_t)(uintptr_t)now.frame[i];
             now.own[i] = false;
         }
-        dl_iterate_phdr(place_frames, NULL);
+        tvg_linker_iterate(place_frames, NULL);
     }
     __atomic_sub_fetch(&inside, 1, __ATOMIC_ACQ_REL);
     int first = 0;
