@@ -10,7 +10,7 @@ SAN     ?=
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-overlength-strings
 CFLAGS  ?= -O2 -g
 BASE    := -std=gnu11 $(WARN) -D_GNU_SOURCE -DTVG_VERSION='"$(VERSION)"' -I. -MMD -MP $(SAN)
-SHIM_CFLAGS := $(BASE) -fPIC -fvisibility=hidden -fasynchronous-unwind-tables -fno-omit-frame-pointer -ftls-model=initial-exec
+SHIM_CFLAGS := $(BASE) -include shim/glibc.h -fPIC -fvisibility=hidden -fasynchronous-unwind-tables -fno-omit-frame-pointer -ftls-model=initial-exec
 TVG_CFLAGS  := $(BASE) -fPIC -DTVG_DATADIR='"$(PREFIX)/share/tvg"'
 
 TRACE_SRC     := $(wildcard trace/*.c)
@@ -60,9 +60,10 @@ SHIM_CFLAGS += -DTVG_WITH_CAPSTONE
 CAPSTONE_LIB := -lcapstone
 endif
 SHIM_LIBS ?= -Wl,-Bstatic -lmsgpackc -llz4 $(CAPSTONE_LIB) -Wl,-Bdynamic
+# libdl and libpthread by name: empty since glibc 2.34, but what shim/glibc.h binds lies in them before, and a host need not have loaded them.
 $(BUILD)/libtvgshim.so: $(SHIM_OBJ)
 	$(CC) $(SAN) -shared -Wl,-soname,libtvgshim.so -Wl,-z,initfirst -Wl,-z,now -Wl,--exclude-libs,ALL \
-	  -static-libgcc $(LDFLAGS) -o $@ $(SHIM_OBJ) $(SHIM_LIBS) -ldl -lpthread
+	  -static-libgcc $(LDFLAGS) -o $@ $(SHIM_OBJ) $(SHIM_LIBS) -Wl,--no-as-needed -l:libdl.so.2 -l:libpthread.so.0
 
 # --- the analyzer ----------------------------------------------------------------------------------------------------
 $(BUILD)/tvg-obj/%.o: %.c | $(BUILD)/deps.ok

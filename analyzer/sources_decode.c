@@ -8,11 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../trace/cursor.h"
+
 /* --- reading msgpack maps -------------------------------------------------------------------------------------------------- */
 
 static bool open_map(msgpack_unpacked *unpacked, const void *payload, size_t length)
 {
     size_t offset = 0;
+    struct tvg_cursor cursor = {payload, (const uint8_t *)payload + length};
+    if (!tvg_cursor_skip(&cursor, 16)) return false; /* msgpack-c allocates what a count promises before it looks for it */
     msgpack_unpacked_init(unpacked);
     if (msgpack_unpack_next(unpacked, payload, length, &offset) == MSGPACK_UNPACK_SUCCESS && unpacked->data.type == MSGPACK_OBJECT_MAP) return true;
     msgpack_unpacked_destroy(unpacked);

@@ -1,5 +1,6 @@
 /* Looks through the symbol tables of objects as they come, and patches what the rules name.
  * Runs inside the dynamic linker's load event: no malloc, no lock, raw reads of the file; what it learns is noted for the coverage record. */
+#include "../record/sys.h"
 #include "inline.h"
 
 #include <elf.h>
@@ -156,7 +157,7 @@ static void scan(const struct link_map *object)
         return;
     int descriptor = open(object->l_name, O_RDONLY | O_CLOEXEC);
     struct stat status;
-    if (descriptor < 0 || fstat(descriptor, &status) != 0 || status.st_size < (off_t)sizeof(Elf64_Ehdr)) {
+    if (descriptor < 0 || tvg_sys_fstat(descriptor, &status) != 0 || status.st_size < (off_t)sizeof(Elf64_Ehdr)) {
         if (descriptor >= 0)
             close(descriptor);
         tvg_note("found-not-catchable", file, "its file can't be read again");

@@ -28,9 +28,6 @@ void tvg_gpu_call_failed(const struct tvg_entry *entry, int status)
 enum { THREAD_STACK = 256 * 1024 };
 
 /* libpthread was a library of its own before glibc 2.34: without it there are no threads, and no need to fail to load for that. */
-#if defined(__x86_64__) && defined(__GLIBC__)
-__asm__(".symver pthread_create,pthread_create@GLIBC_2.2.5");
-#endif
 #pragma weak pthread_create
 
 static void *run(void *body)

@@ -23,10 +23,6 @@ enum { PAPI_OK = 0, PAPI_NULL = -1, PAPI_NOT_INITED = 0 };
 #define PAPI_VERSION_NUMBER(major, minor) (((major) << 24) | ((minor) << 16)) /* PAPI_VER_CURRENT: the lower numbers don't count */
 
 /* pthread_key_create and _setspecific have been in libc proper only since 2.34. */
-#if defined(__x86_64__) && defined(__GLIBC__)
-__asm__(".symver pthread_key_create,pthread_key_create@GLIBC_2.2.5");
-__asm__(".symver pthread_setspecific,pthread_setspecific@GLIBC_2.2.5");
-#endif
 #pragma weak pthread_key_create
 #pragma weak pthread_setspecific
 
