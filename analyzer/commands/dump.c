@@ -8,8 +8,9 @@
 #include "../reader.h"
 #include "../run.h"
 #include "command.h"
+#include "samples.h"
 
-enum { OPTION_BLOCKS = 256, OPTION_LIMIT };
+enum { OPTION_BLOCKS = 256, OPTION_LIMIT, OPTION_FOLDED, OPTION_COUNTERS };
 
 static const struct tvg_usage usage = {
     .name = "dump",
@@ -17,9 +18,13 @@ static const struct tvg_usage usage = {
     .summary = "Prints every recorded operation, one JSON object a line.",
     .details = "Times: start_ns is CLOCK_MONOTONIC, duration_ns a length, both nanoseconds, on the trace's time grid. a, b, c: operand addresses.\n"
                "seq counts the lines of a trace; ops of one thread are in order, threads take turns by blocks.\n"
-               "A damaged trace gives what is whole, and a warning.",
+               "A damaged trace gives what is whole, and a warning.\n"
+               "--folded is the input of flame graph programs: frames joined by ';', outermost first, the op last. An op's time goes to its stacks by the\n"
+               "calls that lie between their samples. --counters counts the calling thread alone, not the library's own threads.",
     .options = (const struct tvg_option[]){{OPTION_BLOCKS, "blocks", NULL, "print the other blocks too (manifest, coverage, energy...)"},
                                            {OPTION_LIMIT, "limit", "N", "stop after N ops of each trace"},
+                                           {OPTION_FOLDED, "folded", NULL, "instead: sampled call stacks, folded, with microseconds (record --stacks)"},
+                                           {OPTION_COUNTERS, "counters", NULL, "instead: a line per op that was counted (record --sources +papi)"},
                                            {0, NULL, NULL, NULL}},
 };
 
@@ -229,12 +234,16 @@ int tvg_command_dump(int argc, char **argv)
 {
     struct tvg_arguments arguments;
     const struct tvg_option *option;
-    bool blocks = false;
+    bool blocks = false, folded = false, counters = false;
     double limit = 0;
     tvg_arguments_begin(&arguments, &usage, argc, argv);
     while ((option = tvg_arguments_next(&arguments))) {
         if (option->id == OPTION_BLOCKS)
             blocks = true;
+        else if (option->id == OPTION_FOLDED)
+            folded = true;
+        else if (option->id == OPTION_COUNTERS)
+            counters = true;
         else if (option->id == OPTION_LIMIT && (!tvg_number(arguments.value, &limit) || limit < 1 || limit > 1e18))
             return tvg_command_misuse("dump", "--limit is a whole number from 1 on");
     }
@@ -253,7 +262,8 @@ int tvg_command_dump(int argc, char **argv)
             continue;
         }
         for (uint32_t j = 0; j < count; j++)
-            if (!dump(files[j], blocks, limit ? (uint64_t)limit : UINT64_MAX, &error))
+            if (!(folded ? tvg_dump_folded(files[j], &error)
+                  : counters ? tvg_dump_counters(files[j], &error) : dump(files[j], blocks, limit ? (uint64_t)limit : UINT64_MAX, &error)))
                 exit_code = tvg_command_fail("dump", &error);
         tvg_run_free(files, count);
     }

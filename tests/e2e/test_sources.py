@@ -1,4 +1,5 @@
 """The sources beside the ops, against what they say of themselves in the trace: manifest, energy meters, counters, call stacks."""
+import json
 import os
 import re
 import subprocess
@@ -314,3 +315,35 @@ def test_threads_that_begin_at_once_lose_no_op(tmp_path, host, sources):
     for attempt in range(5):
         run = testlib.run_under_shim([host, 300, 8], tmp_path / str(attempt), env={"TVG_SOURCES": sources, "OMP_NUM_THREADS": 1})
         assert sum(block["n"] for block in trace_blocks.of_kind(run.trace, trace_blocks.OPS)) == 300 * 8 * 2
+
+
+# --- how they are shown ----------------------------------------------------------------------------------------------------------------
+
+
+def test_folded_stacks_hold_the_whole_time_of_the_ops(under_shim, host):
+    run = under_shim([host, 3000], env={"TVG_STACKS": 1})
+    micros, leaves = 0, {}
+    for line in testlib.tvg("dump", "--folded", run.trace).stdout.splitlines():
+        stack, value = line.rsplit(" ", 1)
+        frames = stack.split(";")
+        micros += int(value)
+        leaves.setdefault(frames[-1], set()).add(tuple(frames[-4:-1]))
+    assert leaves == {"cblas_sgemm 48x48x48": {("everything", "work", "multiply_here")}, "cblas_sgemm 48x48x24": {("everything", "work", "multiply_there")}}
+    assert micros == pytest.approx(sum(op["duration_ns"] for op in testlib.dump(run.trace)) / 1e3, rel=0.01)
+
+
+def test_counters_are_printed_with_their_op(under_shim, host):
+    run = under_shim([host, 700], env={"TVG_SOURCES": "papi"})
+    lines = [json.loads(line) for line in testlib.tvg("dump", "--counters", run.trace).stdout.splitlines()]
+    events, rows = counters(run.trace)
+    assert {line["k"]: line["calls"] for line in lines} == {48: 700, 24: 700}
+    for line in lines:
+        assert line["function"] == "cblas_sgemm"
+        assert [line[event] for event in events] == rows[line["op"]][1:]
+
+
+def test_what_was_not_sampled_is_said(under_shim, host):
+    run = under_shim([host, 5])
+    assert "--stacks" in testlib.tvg("dump", "--folded", run.trace).stderr
+    done = testlib.tvg("dump", "--counters", run.trace)
+    assert done.stdout == "" and "--sources +papi" in done.stderr
