@@ -87,7 +87,7 @@ static struct arguments unpack_chars(const struct tvg_blas *blas, const struct t
     for (unsigned i = 0; blas->chars[i] != TVG_ROLE_END; i++)
         arg.character[blas->chars[i]] = letter(blas->chars[i], blas, key->word[0] >> (16 + 8 * i) & 0xff);
     if (blas->fortran || blas->by_number)
-        arg.character[TVG_ROLE_ORDER] = 'C';
+        arg.character[TVG_ROLE_ORDER] = blas->flags & TVG_OP_ROW_MAJOR ? 'R' : 'C';
     for (unsigned i = 0; blas->chars[i] != TVG_ROLE_END; i++)
         arg.has_types |= blas->chars[i] == TVG_ROLE_TYPEA;
     if (blas->gpu && arg.has_types)
@@ -149,8 +149,8 @@ static bool is_legal(const struct tvg_blas *blas, const struct arguments *arg)
     case TVG_KIND_GEMMT:
         m = n; /* fall through */
     case TVG_KIND_GEMM:
-        return (c[TVG_ROLE_TRANSA] == 'P' || holds(arg, TVG_ROLE_LDA, ta ? k : m, ta ? m : k)) &&
-               (c[TVG_ROLE_TRANSB] == 'P' || holds(arg, TVG_ROLE_LDB, tb ? n : k, tb ? k : n)) && holds(arg, TVG_ROLE_LDC, m, n);
+        return (c[TVG_ROLE_TRANSA] == 'P' || c[TVG_ROLE_PACKEDA] || holds(arg, TVG_ROLE_LDA, ta ? k : m, ta ? m : k)) &&
+               (c[TVG_ROLE_TRANSB] == 'P' || c[TVG_ROLE_PACKEDB] || holds(arg, TVG_ROLE_LDB, tb ? n : k, tb ? k : n)) && holds(arg, TVG_ROLE_LDC, m, n);
     case TVG_KIND_SYMM: case TVG_KIND_HEMM:
         return holds(arg, TVG_ROLE_LDA, order, order) && holds(arg, TVG_ROLE_LDB, m, n) && holds(arg, TVG_ROLE_LDC, m, n);
     case TVG_KIND_SYRK: case TVG_KIND_HERK: case TVG_KIND_SYR2K: case TVG_KIND_HER2K: {
@@ -209,9 +209,9 @@ static void describe_call(const struct tvg_entry *entry, const struct tvg_key *k
         op->flags |= TVG_OP_CONJ_A;
     if (arg->is_complex && (b == 'C' || b == 'R'))
         op->flags |= TVG_OP_CONJ_B;
-    if (a == 'P')
+    if (a == 'P' || c[TVG_ROLE_PACKEDA])
         op->flags |= TVG_OP_PACKED_A;
-    if (b == 'P')
+    if (b == 'P' || c[TVG_ROLE_PACKEDB])
         op->flags |= TVG_OP_PACKED_B;
     if (c[TVG_ROLE_SIDE] == 'R')
         op->flags |= TVG_OP_RIGHT;

@@ -19,6 +19,7 @@ static const struct role {
     {"order", CHARACTER, "ORDER"}, {"transa", CHARACTER, "TRANSA"}, {"transb", CHARACTER, "TRANSB"}, {"trans", CHARACTER, "TRANS"},
     {"uplo", CHARACTER, "UPLO"}, {"side", CHARACTER, "SIDE"}, {"diag", CHARACTER, "DIAG"}, {"ident", CHARACTER, "IDENT"},
     {"offset", CHARACTER, "OFFSET"}, {"typea", CHARACTER, "TYPEA"}, {"typec", CHARACTER, "TYPEC"}, {"compute", CHARACTER, "COMPUTE"},
+    {"packeda", CHARACTER, "PACKEDA"}, {"packedb", CHARACTER, "PACKEDB"},
     {"m", DIMENSION, "M"}, {"n", DIMENSION, "N"}, {"k", DIMENSION, "K"}, {"kl", DIMENSION, "KL"}, {"ku", DIMENSION, "KU"},
     {"lda", DIMENSION, "LDA"}, {"ldb", DIMENSION, "LDB"}, {"ldc", DIMENSION, "LDC"}, {"incx", DIMENSION, "INCX"}, {"incy", DIMENSION, "INCY"},
     {"batch", DIMENSION, "BATCH"},
@@ -185,7 +186,8 @@ static void print_constants(const struct line *line, const struct element_type *
     for (int i = 0; i < line->arg_count; i++)
         if (line->args[i].role->class == DIMENSION)
             printf("TVG_ROLE_%s, ", line->args[i].role->constant);
-    printf("0}, .flags = 0%s%s};\n", wide ? " | TVG_OP_ILP64" : "", has_flag(line, "three_m") ? " | TVG_OP_THREE_M" : "");
+    printf("0}, .flags = 0%s%s%s};\n", wide ? " | TVG_OP_ILP64" : "", has_flag(line, "three_m") ? " | TVG_OP_THREE_M" : "",
+           has_flag(line, "row_major") ? " | TVG_OP_ROW_MAJOR" : "");
 }
 
 static void print_word0(const struct line *line, const struct element_type *type)

@@ -1,0 +1,47 @@
+"""What the stack tests share: an interpreter that has a stack, and one program run bare and under the shim.
+
+A stack lives in build/stacks/NAME (made by pip when it is missing; `make stacks` removes those it made unless TVG_STACKS_KEEP is set).
+TVG_STACK_PYTHON names an interpreter to use instead.
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from tvg_testlib import BUILD, clean_environment, dump, run, run_under_shim, tvg  # noqa: E402,F401  (for the tests)
+
+PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
+THREADS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def stack_python(name, *packages):
+    """The interpreter of stack `name`, which has `packages` (pip's words for them)."""
+    given = os.environ.get("TVG_STACK_PYTHON")
+    if given:
+        return pathlib.Path(given)
+    python = BUILD / "stacks" / name / "bin" / "python"
+    done = BUILD / "stacks" / name / "ok"
+    if not done.exists():
+        subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages], check=True, timeout=1800)
+        done.touch()
+    return python
+
+
+class Pair:
+    """One program, bare and under the shim: `answer` is the JSON object that both printed, `ops` what was recorded."""
+
+    def __init__(self, python, program, folder, *arguments, timeout=240):
+        command = [python, PROGRAMS / program, *arguments]
+        bare = run(command, env=clean_environment(**THREADS), check=True, timeout=timeout)
+        shimmed = run_under_shim(command, folder, env=THREADS, timeout=timeout)
+        self.answer = json.loads(bare.stdout.splitlines()[-1])
+        assert json.loads(shimmed.stdout.splitlines()[-1]) == self.answer, "the outputs differ under the shim"
+        self.trace = shimmed.trace
+        self.ops = dump(self.trace)
+
+    def flop(self, *kinds):
+        """FLOP recorded in ops of these kinds; of all kinds when none is named."""
+        return sum(op.get("flop", 0) for op in self.ops if not kinds or op["kind"] in kinds)
