@@ -9,13 +9,13 @@
 
 void cblas_sgemm(int order, int transa, int transb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb, float beta, float *c,
                  int ldc);
-#ifdef WITH_TRACEPOINT
+#ifdef WITH_TRACEPOINT /* the LTTng-UST peer: one tracepoint with the same operands beside each call */
+#define LTTNG_UST_TRACEPOINT_CREATE_PROBES
+#define LTTNG_UST_TRACEPOINT_DEFINE
 #include "tracepoint.h"
-#define BEFORE(m, n, k, a, b, c) lttng_ust_tracepoint(tvg_bench, begin, m, n, k, a, b, c)
-#define AFTER() lttng_ust_tracepoint(tvg_bench, end, 0)
+#define TRACEPOINT(m, n, k, a, b, c) lttng_ust_tracepoint(tvg_bench, call, m, n, k, a, b, c)
 #else
-#define BEFORE(m, n, k, a, b, c)
-#define AFTER()
+#define TRACEPOINT(m, n, k, a, b, c)
 #endif
 
 static const struct { int m, n, k; } shapes[] = {{384, 128, 384}, {128, 384, 384}, {384, 384, 128}, {1536, 128, 384}, {384, 128, 1536}, {64, 64, 64},
@@ -47,9 +47,8 @@ static void call(unsigned i)
     unsigned s = i % SHAPES;
     const float *a = room[0] + s, *b = room[1] + s;
     float *c = room[2] + s;
-    BEFORE(shapes[s].m, shapes[s].n, shapes[s].k, a, b, c);
+    TRACEPOINT(shapes[s].m, shapes[s].n, shapes[s].k, a, b, c);
     cblas_sgemm(101, 111, 111, shapes[s].m, shapes[s].n, shapes[s].k, 1.0f, a, shapes[s].k, b, shapes[s].n, 0.0f, c, shapes[s].n);
-    AFTER();
 }
 
 static double floor_round(unsigned calls)
