@@ -3,3 +3,27 @@
 stacks: all | $(VENV)/ok
 	@BUILD=$(abspath $(BUILD)) $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. tests/stacks --durations=10 $(ARGS); \
 	status=$$?; if [ -z "$$TVG_STACKS_KEEP" ]; then rm -rf $(BUILD)/stacks; fi; exit $$status
+
+# Sanitizers and the fuzz target of traces.
+.PHONY: fuzz-trace sanitize
+#: fuzz-trace  arbitrary bytes as a trace, through reader, profile, energy and report, FUZZ_SECONDS=20
+FUZZ_CC      ?= clang
+FUZZ_SECONDS ?= 20
+FUZZ_FLAGS   := -std=gnu11 -D_GNU_SOURCE -DTVG_VERSION='"$(VERSION)"' -DTVG_DATADIR='"$(PREFIX)/share/tvg"' -I. -MMD -MP -g -O1 -fno-sanitize-recover=all
+FUZZ_OBJ     := $(patsubst %.c,$(BUILD)/fuzz-obj/%.o,$(TRACE_SRC) $(filter-out analyzer/commands/%,$(ANALYZER_SRC)) analyzer/commands/command.c $(OPTIMIZER_SRC))
+$(BUILD)/fuzz-obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+$(BUILD)/fuzz/fuzz_trace: $(BUILD)/fuzz-obj/tests/fuzz/fuzz_trace.o $(FUZZ_OBJ)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(TVG_LIBS)
+fuzz-trace: $(BUILD)/fuzz/fuzz_trace
+	@rm -rf $(BUILD)/fuzz/trace-seeds && mkdir -p $(BUILD)/fuzz/trace-corpus $(BUILD)/fuzz/trace-seeds
+	TVG_COEFFS=coeffs TVG_FUZZ_SEEDS=$(BUILD)/fuzz/trace-seeds $(BUILD)/fuzz/fuzz_trace -runs=0 2>/dev/null
+	TVG_COEFFS=coeffs $(BUILD)/fuzz/fuzz_trace -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+	  -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/trace-corpus $(BUILD)/fuzz/trace-seeds
+fuzz: fuzz-trace
+
+#: sanitize    the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of their own
+sanitize:
+	@ASAN_OPTIONS=detect_leaks=1 $(MAKE) --no-print-directory -s BUILD=$(BUILD)-asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit
