@@ -75,12 +75,6 @@ bool tvg_replay_predict(struct tvg_prediction *prediction, const struct tvg_prof
     return true;
 }
 
-const char *tvg_phase_name(enum tvg_phase_kind kind)
-{
-    static const char *const names[] = {"start", "load", "warm-up", "steady", "waiting", "end"};
-    return names[kind];
-}
-
 static struct tvg_op_stat op_of(int64_t size, uint64_t count, double seconds, const char *function)
 {
     struct tvg_op_stat stat = {.op = {.library = "libtest.so", .function = function, .kind = TVG_KIND_GEMM, .type_a = TVG_TYPE_F32,
