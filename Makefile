@@ -25,7 +25,6 @@ LIB_OBJ  := $(patsubst %.c,$(BUILD)/tvg-obj/%.o,$(TRACE_SRC) $(ANALYZER_SRC) $(O
 
 all: $(BUILD)/libtvgshim.so $(BUILD)/tvg
 .PHONY: all help deps demo test unit e2e stacks bench fuzz sanitize clean install uninstall check-deps
-.SECONDARY:
 .DELETE_ON_ERROR:
 
 help:
@@ -43,14 +42,14 @@ $(BUILD)/deps.ok:
 # --- the shim --------------------------------------------------------------------------------------------------------
 $(BUILD)/specgen: shim/specs/specgen.c | $(BUILD)/deps.ok
 	$(CC) $(BASE) $(CFLAGS) -o $@ $<
-$(BUILD)/gen/%.c: shim/specs/%.spec $(BUILD)/specgen
+$(GEN_SRC): $(BUILD)/gen/%.c: shim/specs/%.spec $(BUILD)/specgen
 	@mkdir -p $(@D)
 	$(BUILD)/specgen $< > $@
 # Wrappers keep their key in registers: comparing it by vector loads right behind scalar stores would stall.
-$(BUILD)/shim-obj/gen/%.o: $(BUILD)/gen/%.c
+$(BUILD)/shim-obj/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(SHIM_CFLAGS) $(CPPFLAGS) $(CFLAGS) -fno-tree-vectorize -fno-stack-protector -c -o $@ $<
-$(BUILD)/shim-obj/%.o: %.c | $(BUILD)/deps.ok
+$(BUILD)/shim-obj/%.o: %.c $(BUILD)/flags | $(BUILD)/deps.ok
 	@mkdir -p $(@D)
 	$(CC) $(SHIM_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 # The instruction decoder that inline patches need; without it (or with CAPSTONE=) that net refuses, aloud.
@@ -60,18 +59,26 @@ SHIM_CFLAGS += -DTVG_WITH_CAPSTONE
 CAPSTONE_LIB := -lcapstone
 endif
 SHIM_LIBS ?= -Wl,-Bstatic -lmsgpackc -llz4 $(CAPSTONE_LIB) -Wl,-Bdynamic
+TVG_LIBS ?= -lmsgpackc -llz4 -ljansson -lm -lpthread
+# What was made with other flags is made again. Not for another PREFIX: the program finds its files beside itself.
+FLAGS = $(CC) $(SHIM_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(SHIM_LIBS) $(TVG_LIBS)
+ifeq ($(filter help clean,$(MAKECMDGOALS)),)
+ifneq ($(FLAGS),$(file <$(BUILD)/flags))
+$(shell mkdir -p $(BUILD))$(file >$(BUILD)/flags,$(FLAGS))
+endif
+endif
+$(BUILD)/flags: ;
 # libdl and libpthread by name: empty since glibc 2.34, but what shim/glibc.h binds lies in them before, and a host need not have loaded them.
 $(BUILD)/libtvgshim.so: $(SHIM_OBJ)
 	$(CC) $(SAN) -shared -Wl,-soname,libtvgshim.so -Wl,-z,initfirst -Wl,-z,now -Wl,--exclude-libs,ALL \
 	  -static-libgcc $(LDFLAGS) -o $@ $(SHIM_OBJ) $(SHIM_LIBS) -Wl,--no-as-needed -l:libdl.so.2 -l:libpthread.so.0
 
 # --- the analyzer ----------------------------------------------------------------------------------------------------
-$(BUILD)/tvg-obj/%.o: %.c | $(BUILD)/deps.ok
+$(BUILD)/tvg-obj/%.o: %.c $(BUILD)/flags | $(BUILD)/deps.ok
 	@mkdir -p $(@D)
 	$(CC) $(TVG_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 $(BUILD)/libtvg.a: $(LIB_OBJ)
 	@rm -f $@; ar rcs $@ $^
-TVG_LIBS ?= -lmsgpackc -llz4 -ljansson -lm -lpthread
 $(BUILD)/tvg: $(BUILD)/tvg-obj/analyzer/main.o $(BUILD)/libtvg.a
 	$(CC) $(SAN) $(LDFLAGS) -o $@ $^ $(TVG_LIBS)
 
@@ -133,13 +140,13 @@ unit: $(UNIT)
 	@tests/run_units.sh $(UNIT)
 
 e2e: all | $(VENV)/ok
-	@BUILD=$(abspath $(BUILD)) $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. tests/e2e --durations=10 $(ARGS)
+	@BUILD="$(abspath $(BUILD))" $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. tests/e2e --durations=10 $(ARGS)
 
 # BENCHES is filled by bench/*/build.mk: see bench/README.md.
 bench: $(BUILD)/debian-build.ok $(BUILD)/debian-test.ok $(BUILD)/debian-bench.ok $(VENV)/ok
 	@echo "tvg: building"
 	@$(MAKE) --no-print-directory -s all
-	@BUILD=$(abspath $(BUILD)) $(VENV)/bin/python bench/run.py $(or $(ARGS),$(BENCHES))
+	@BUILD="$(abspath $(BUILD))" $(VENV)/bin/python bench/run.py $(or $(ARGS),$(BENCHES))
 
 INSTALL ?= install
 MAN := $(wildcard man/*.1 analyzer/man/*.1)

@@ -3,8 +3,12 @@
 #ifndef TVG_SHIM_GLIBC_H
 #define TVG_SHIM_GLIBC_H
 
-#if defined(__x86_64__) && defined(__gnu_linux__)
+#if defined(__gnu_linux__) && (defined(__x86_64__) || defined(__aarch64__))
+#if defined(__x86_64__)
 #define TVG_GLIBC(name, version) __asm__(".symver " #name "," #name "@GLIBC_" #version)
+#else
+#define TVG_GLIBC(name, version) __asm__(".symver " #name "," #name "@GLIBC_2.17") /* the first for this processor */
+#endif
 TVG_GLIBC(dladdr, 2.2.5);
 TVG_GLIBC(dlerror, 2.2.5);
 TVG_GLIBC(dlinfo, 2.3.3);

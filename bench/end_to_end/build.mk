@@ -2,4 +2,4 @@
 BENCHES += end_to_end
 .PHONY: bench-end_to_end
 bench-end_to_end: all | $(VENV)/ok
-	@BUILD=$(abspath $(BUILD)) $(VENV)/bin/python bench/end_to_end/run.py $(ARGS)
+	@BUILD="$(abspath $(BUILD))" $(VENV)/bin/python bench/end_to_end/run.py $(ARGS)

@@ -91,6 +91,28 @@ __asm__(".text\n.hidden tvg_bare_gate\n.globl tvg_bare_gate\n.type tvg_bare_gate
         "\ttestq %rax, %rax\n\tje 1f\n\tmovq %rax, %r11\n\tmovq -8(%rbp), %rax\n\tleave\n.cfi_remember_state\n.cfi_def_cfa 7, 8\n\tjmp *%r11\n"
         "1:\t.cfi_restore_state\n\tmovq -72(%rbp), %r11\n\tmovq -8(%rbp), %rax\n\tleave\n.cfi_def_cfa 7, 8\n\tjmp *32(%r11)\n.cfi_endproc\n"
         ".size tvg_bare_gate, .-tvg_bare_gate\n");
+#elif defined(__aarch64__)
+__asm__(".text\n"
+        ".globl dlsym\n.type dlsym,%function\ndlsym:\n.cfi_startproc\n\thint 34\n"
+        "\tstp x29, x30, [sp, -32]!\n.cfi_def_cfa_offset 32\n.cfi_offset 29, -32\n.cfi_offset 30, -24\n\tmov x29, sp\n\tstp x0, x1, [sp, 16]\n"
+        "\tmov x2, xzr\n\tmov x3, x30\n\tbl tvg_dlsym_choose\n\tmov x16, x0\n\tmov x17, x1\n"
+        "\tldp x0, x1, [sp, 16]\n\tldp x29, x30, [sp], 32\n.cfi_restore 29\n.cfi_restore 30\n.cfi_def_cfa_offset 0\n"
+        "\tcbz x16, 1f\n\tbr x16\n1:\tmov x0, x17\n\tret\n.cfi_endproc\n.size dlsym, .-dlsym\n"
+        ".globl dlvsym\n.type dlvsym,%function\ndlvsym:\n.cfi_startproc\n\thint 34\n"
+        "\tstp x29, x30, [sp, -48]!\n.cfi_def_cfa_offset 48\n.cfi_offset 29, -48\n.cfi_offset 30, -40\n\tmov x29, sp\n\tstp x0, x1, [sp, 16]\n\tstr x2, [sp, 32]\n"
+        "\tmov x3, x30\n\tbl tvg_dlsym_choose\n\tmov x16, x0\n\tmov x17, x1\n"
+        "\tldr x2, [sp, 32]\n\tldp x0, x1, [sp, 16]\n\tldp x29, x30, [sp], 48\n.cfi_restore 29\n.cfi_restore 30\n.cfi_def_cfa_offset 0\n"
+        "\tcbz x16, 1f\n\tbr x16\n1:\tmov x0, x17\n\tret\n.cfi_endproc\n.size dlvsym, .-dlvsym\n");
+
+__asm__(".text\n.hidden tvg_bare_gate\n.globl tvg_bare_gate\n.type tvg_bare_gate,%function\ntvg_bare_gate:\n.cfi_startproc\n"
+        "\tstp x29, x30, [sp, -224]!\n.cfi_def_cfa_offset 224\n.cfi_offset 29, -224\n.cfi_offset 30, -216\n\tmov x29, sp\n"
+        "\tstp x0, x1, [sp, 16]\n\tstp x2, x3, [sp, 32]\n\tstp x4, x5, [sp, 48]\n\tstp x6, x7, [sp, 64]\n\tstp x8, x17, [sp, 80]\n"
+        "\tstp q0, q1, [sp, 96]\n\tstp q2, q3, [sp, 128]\n\tstp q4, q5, [sp, 160]\n\tstp q6, q7, [sp, 192]\n"
+        "\tmov x0, x17\n\tmov x1, x30\n\tbl tvg_bare_choose\n\tmov x16, x0\n"
+        "\tldp q0, q1, [sp, 96]\n\tldp q2, q3, [sp, 128]\n\tldp q4, q5, [sp, 160]\n\tldp q6, q7, [sp, 192]\n"
+        "\tldp x0, x1, [sp, 16]\n\tldp x2, x3, [sp, 32]\n\tldp x4, x5, [sp, 48]\n\tldp x6, x7, [sp, 64]\n\tldp x8, x17, [sp, 80]\n"
+        "\tldp x29, x30, [sp], 224\n.cfi_restore 29\n.cfi_restore 30\n.cfi_def_cfa_offset 0\n"
+        "\tcbnz x16, 1f\n\tldr x16, [x17, 32]\n1:\tbr x16\n.cfi_endproc\n.size tvg_bare_gate, .-tvg_bare_gate\n");
 #else
 #error "no dlsym for this processor yet"
 #endif
