@@ -12,6 +12,9 @@ static char path[TVG_PATH_MAX];
 static int descriptor = -1;
 static dev_t device;
 static ino_t inode;
+static tvg_lock appending; /* the kernel takes turns here too; ours lets a torn block be cut off again */
+static bool reopened;     /* the host closed our descriptor: to be said */
+static bool full;         /* the last block did not fit */
 static bool size_limited; /* a file-size limit is set: growing past it raises SIGXFSZ */
 
 enum { DESCRIPTOR_FLOOR = 512, NAME_TRIES = 10000 };
@@ -230,14 +233,18 @@ void tvg_file_forget(void)
     if (descriptor >= 0 && tvg_sys_fstat(descriptor, &about) == 0 && about.st_dev == device && about.st_ino == inode) tvg_sys_close(descriptor);
     descriptor = -1;
     path[0] = 0;
+    full = reopened = false;
 }
 
 /* The descriptor, checked to be our file still; opened again when the host closed it. Negated errno when our file is gone. */
-static long checked_descriptor(void)
+static long checked_descriptor(uint64_t *size)
 {
     struct stat about;
     int now = __atomic_load_n(&descriptor, __ATOMIC_ACQUIRE);
-    if (now >= 0 && tvg_sys_fstat(now, &about) == 0 && about.st_dev == device && about.st_ino == inode) return now;
+    if (now >= 0 && tvg_sys_fstat(now, &about) == 0 && about.st_dev == device && about.st_ino == inode) {
+        *size = (uint64_t)about.st_size;
+        return now;
+    }
     if (!path[0]) return -EBADF;
     long again = tvg_sys_open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0);
     if (again < 0) return again;
@@ -245,12 +252,13 @@ static long checked_descriptor(void)
         tvg_sys_close((int)again);
         return -ESTALE;
     }
+    *size = (uint64_t)about.st_size;
     int lifted = lift((int)again);
     if (!__atomic_compare_exchange_n(&descriptor, &now, lifted, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         tvg_sys_close(lifted); /* another thread did the same */
         return now;
     }
-    tvg_note("output", path, "the host closed the trace's descriptor; it was opened again");
+    __atomic_store_n(&reopened, true, __ATOMIC_RELAXED);
     return lifted;
 }
 
@@ -263,18 +271,27 @@ void tvg_lost(uint64_t ops, long cause)
 
 static long append(const void *data, size_t length)
 {
-    long to = checked_descriptor();
-    if (to < 0) return to;
+    uint64_t size = 0;
+    tvg_lock_take(&appending);
+    long to = checked_descriptor(&size);
+    if (to < 0) {
+        tvg_lock_drop(&appending);
+        return to;
+    }
     uint64_t before = size_limited ? pending_signals() : 0;
     long wrote = tvg_sys_write((int)to, data, length);
     if (wrote == -EFBIG || (size_limited && wrote != (long)length)) take_back_size_signal(before);
-    if (wrote < 0) return wrote;
-    /* A part of a block is a torn block: the reader finds the next one by its mark. */
-    return (size_t)wrote == length ? 0 : -ENOSPC;
+    /* What went in of a block that did not fit is cut off again: its room is good for saying what was lost. */
+    if (wrote >= 0 && (size_t)wrote < length) {
+        tvg_sys6(SYS_ftruncate, to, (long)size, 0, 0, 0, 0);
+        wrote = -ENOSPC;
+    }
+    tvg_lock_drop(&appending);
+    return wrote < 0 ? wrote : 0;
 }
 
 /* What was lost is said as soon as something can be written again. */
-static void say_lost(void)
+void tvg_file_say_lost(void)
 {
     uint64_t ops = __atomic_exchange_n(&tvg_state.lost_unsaid, 0, __ATOMIC_RELAXED);
     if (ops == 0) return;
@@ -296,9 +313,12 @@ bool tvg_file_write_ops(const void *data, size_t length, uint64_t ops)
     long cause = append(data, length);
     if (cause != 0) {
         tvg_lost(ops, cause);
+        if (!__atomic_exchange_n(&full, true, __ATOMIC_RELAXED)) tvg_file_say_lost(); /* once: further losses wait for room, or for the end */
         return false;
     }
-    if (__atomic_load_n(&tvg_state.lost_unsaid, __ATOMIC_RELAXED)) say_lost();
+    __atomic_store_n(&full, false, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&tvg_state.lost_unsaid, __ATOMIC_RELAXED)) tvg_file_say_lost();
+    if (__atomic_exchange_n(&reopened, false, __ATOMIC_RELAXED)) tvg_note("output", path, "the host closed the trace's descriptor; it was opened again");
     return true;
 }
 

@@ -149,6 +149,7 @@ static void end_late(void *unused)
     tvg_guard.call = NULL;
     tvg_sources_stop();
     flush();
+    tvg_file_say_lost();
     write_end();
     if (tvg_state.lost_unsaid == 0) tvg_rings_close(false);
     tvg_quiet_end(&quiet);
@@ -164,6 +165,7 @@ void tvg_process_end(void)
     tvg_guard.call = NULL;
     tvg_sources_stop();
     flush();
+    tvg_file_say_lost();
     write_end();
     tvg_quiet_end(&quiet);
 }

@@ -110,6 +110,7 @@ bool tvg_file_open(void);
 bool tvg_file_write(const void *data, size_t length);
 bool tvg_file_write_ops(const void *data, size_t length, uint64_t ops);
 void tvg_file_forget(void);
+void tvg_file_say_lost(void);
 const char *tvg_file_path(void);
 void tvg_lost(uint64_t ops, long cause);
 /* note.c */
