@@ -25,10 +25,6 @@ static uint8_t written[262144];
 static size_t written_length;
 
 const char *tvg_sources_root(void) { return root; }
-int tvg_linker_iterate(int (*visit)(struct dl_phdr_info *, size_t, void *), void *context)
-{
-    return dl_iterate_phdr(visit, context);
-}
 void tvg_note(const char *what, const char *subject, const char *detail) { fail_msg("%s %s %s", what, subject, detail); }
 int tvg_linker_iterate(int (*visit)(struct dl_phdr_info *, size_t, void *), void *context) { return dl_iterate_phdr(visit, context); }
 bool tvg_block_append(const void *block, size_t length)
