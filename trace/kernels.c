@@ -133,6 +133,8 @@ static bool read_map(const msgpack_object *object, int *device, uint64_t *count,
 
 long tvg_decode_kernels(const void *payload, size_t length, int *device, struct tvg_kernel *rows, void *scratch, size_t scratch_bytes)
 {
+    if (tvg_msgpack_check(payload, length) != 0) /* msgpack-c allocates what a count promises before it looks for it */
+        return -1;
     msgpack_unpacked message;
     msgpack_unpacked_init(&message);
     struct column_data columns[TVG_KERNEL_COLUMNS] = {{0}};
