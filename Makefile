@@ -4,6 +4,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 CC      ?= gcc
 PYTHON  ?= python3
+HOSTCC  ?= $(CC)
 VERSION := 0.1.0
 SAN     ?=
 
@@ -41,7 +42,7 @@ $(BUILD)/deps.ok:
 
 # --- the shim --------------------------------------------------------------------------------------------------------
 $(BUILD)/specgen: shim/specs/specgen.c | $(BUILD)/deps.ok
-	$(CC) $(BASE) $(CFLAGS) -o $@ $<
+	$(HOSTCC) $(BASE) $(CFLAGS) -o $@ $<
 $(GEN_SRC): $(BUILD)/gen/%.c: shim/specs/%.spec $(BUILD)/specgen
 	@mkdir -p $(@D)
 	$(BUILD)/specgen $< > $@

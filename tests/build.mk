@@ -27,3 +27,8 @@ fuzz: fuzz-trace
 #: sanitize    the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of their own
 sanitize:
 	@ASAN_OPTIONS=detect_leaks=1 $(MAKE) --no-print-directory -s BUILD=$(BUILD)-asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit
+#: cross-aarch64  the shim built for aarch64, and a host run under it by qemu-aarch64 (asks for a cross compiler and qemu-user; not part of `make test`)
+.PHONY: cross-aarch64
+DEBIAN_cross := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+cross-aarch64: $(BUILD)/tvg $(BUILD)/debian-cross.ok
+	@BUILD="$(BUILD)" tests/cross/aarch64.sh

@@ -51,6 +51,9 @@ __attribute__((used)) struct choice tvg_dlsym_choose(void *handle, const char *n
         /* The answer is the shim's own name, or what stands before it. Without a real one it must be none, with dlerror() set. */
         if (tvg_resolve_in_scope(&catch->entry, caller))
             return pass;
+        void *before = really(RTLD_DEFAULT, name, version);
+        if (before && !tvg_is_own(before)) /* the program's own, or that of a preload in front */
+            return (struct choice){NULL, before};
         return (struct choice){NULL, really(RTLD_NEXT, name, version)};
     }
     void *found = really(handle, name, version);
