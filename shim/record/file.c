@@ -338,7 +338,7 @@ bool tvg_block_append(const void *block, size_t length)
 
 bool tvg_recording(void)
 {
-    return tvg_state.recording && __atomic_load_n(tvg_generation, __ATOMIC_RELAXED) != 0;
+    return __atomic_load_n(&tvg_state.recording, __ATOMIC_ACQUIRE) && tvg_generation_word() != 0;
 }
 
 void tvg_log(const char *what, const char *detail)

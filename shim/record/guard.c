@@ -80,7 +80,7 @@ bool tvg_call_begin_slow(struct tvg_call *call, uintptr_t frame)
 {
     struct tvg_guard *guard = &tvg_guard;
     struct tvg_quiet quiet;
-    if (__atomic_load_n(tvg_generation, __ATOMIC_RELAXED) & 1 || tvg_settings.off || tvg_state.paused) return false;
+    if (tvg_generation_word() & 1 || tvg_settings.off || __atomic_load_n(&tvg_state.paused, __ATOMIC_RELAXED)) return false;
     tvg_quiet_begin(&quiet);
     bool outermost = guard->call == NULL;
     if (!outermost) {
@@ -96,7 +96,7 @@ bool tvg_call_begin_slow(struct tvg_call *call, uintptr_t frame)
         guard->writing = 2;
         guard->call = call;
         if (tvg_process_start()) call->thread = tvg_thread_attach();
-        if (!call->thread || __atomic_load_n(tvg_generation, __ATOMIC_RELAXED) & 1) {
+        if (!call->thread || tvg_generation_word() & 1) {
             call->thread = NULL;
             guard->call = NULL;
             outermost = false;
@@ -127,7 +127,7 @@ void tvg_call_end_slow(struct tvg_call *call, const struct tvg_slot *slot, uint6
     struct tvg_thread *thread = call->thread;
     tvg_quiet_begin(&quiet);
     /* A word of 0: this is a child forked inside the call, which its parent records. Otherwise a pause, or objects that were unloaded. */
-    if (__atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) != 0 && thread->slow->epoch == tvg_state.epoch) {
+    if (tvg_generation_word() != 0 && thread->slow->epoch == tvg_state.epoch) {
         if (thread->per_op) tvg_sources_end(slot);
         bool wide = slot->flags & TVG_SLOT_WIDE;
         record(thread, call->start, end, slot->op_id, a, b, c, wide ? thread->slow->map : NULL, wide ? thread->slow->wide_length : 0);
@@ -139,10 +139,10 @@ void tvg_call_end_slow(struct tvg_call *call, const struct tvg_slot *slot, uint6
 static void record_apart(const struct tvg_op *op, uint32_t op_id, uint64_t start, uint64_t end, const void *a, const void *b, const void *c)
 {
     struct tvg_guard *guard = &tvg_guard;
-    if (!tvg_process_start() || __atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) & 1 || guard->writing == 1) return;
+    if (!tvg_process_start() || tvg_generation_word() & 1 || guard->writing == 1) return;
     struct tvg_thread *thread = guard->thread;
     /* A call in progress keeps its thread: caches and ring must not change hands below it. */
-    if (!thread || thread->slow->epoch != tvg_state.epoch || (!guard->call && thread->generation != __atomic_load_n(tvg_generation, __ATOMIC_RELAXED)))
+    if (!thread || thread->slow->epoch != tvg_state.epoch || (!guard->call && thread->generation != tvg_generation_word()))
         thread = tvg_thread_attach();
     if (!thread) return;
     uint32_t length = 0;

@@ -84,13 +84,14 @@ void tvg_note(const char *what, const char *subject, const char *detail)
     tvg_quiet_end(&quiet);
 }
 
-/* When the trace has just been opened. */
+/* When the trace has just been opened: from here on, and not a note later, they go straight to it. */
 void tvg_notes_flush(void)
 {
     tvg_lock_take(&lock);
     size_t length = waiting_used;
     waiting_used = 0;
     bool full = overflow_said;
+    __atomic_store_n(&tvg_state.recording, true, __ATOMIC_RELEASE);
     tvg_lock_drop(&lock);
     if (length) tvg_file_write(waiting, length);
     if (full) {

@@ -83,7 +83,6 @@ static bool start(uint32_t pid)
         tvg_state.failed = true;
         return false;
     }
-    tvg_state.recording = true;
     tvg_notes_flush();
     __atomic_store_n(tvg_generation, tvg_state.epoch << 32 | 2 | tvg_state.paused, __ATOMIC_RELEASE);
     tvg_log("recording to", tvg_file_path());
@@ -92,17 +91,17 @@ static bool start(uint32_t pid)
 
 bool tvg_process_start(void)
 {
-    if (__atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) != 0) return tvg_state.recording;
+    if (tvg_generation_word() != 0) return __atomic_load_n(&tvg_state.recording, __ATOMIC_ACQUIRE);
     tvg_load(0, NULL, NULL);
     if (tvg_settings.off) return false;
     uint32_t pid = (uint32_t)tvg_sys_getpid();
     if (tvg_state.failed && tvg_state.pid == pid) return false;
     bool first = false;
     tvg_lock_take(&tvg_state.starting);
-    if (__atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) == 0) first = start(pid);
+    if (tvg_generation_word() == 0) first = start(pid);
     tvg_lock_drop(&tvg_state.starting);
     if (first) tvg_sources_start();
-    return tvg_state.recording && __atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) != 0;
+    return __atomic_load_n(&tvg_state.recording, __ATOMIC_ACQUIRE) && tvg_generation_word() != 0;
 }
 
 static void flush(void)

@@ -39,6 +39,10 @@ extern __thread struct tvg_guard tvg_guard __attribute__((tls_model("initial-exe
 
 /* One word in a page that the kernel zeroes in a forked child: even while recording, odd while paused, 0 before init and in a new child. */
 extern uint64_t *tvg_generation;
+static inline uint64_t tvg_generation_word(void)
+{
+    return __atomic_load_n(__atomic_load_n(&tvg_generation, __ATOMIC_ACQUIRE), __ATOMIC_ACQUIRE);
+}
 extern bool tvg_clock_is_tsc;
 
 bool tvg_call_begin_slow(struct tvg_call *call, uintptr_t frame);
@@ -74,7 +78,7 @@ TVG_HOT bool tvg_call_begin(struct tvg_call *call, void *frame)
         outer = 1;
     }
     struct tvg_thread *thread = guard->thread;
-    if (TVG_UNLIKELY(outer != 0 || thread == NULL || thread->generation != __atomic_load_n(tvg_generation, __ATOMIC_RELAXED)))
+    if (TVG_UNLIKELY(outer != 0 || thread == NULL || thread->generation != tvg_generation_word()))
         return tvg_call_begin_slow(call, (uintptr_t)frame);
     call->frame = (uintptr_t)frame;
     call->slot = NULL;
@@ -123,7 +127,7 @@ TVG_HOT void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, co
     uint64_t duration = end - call->start;
     /* The generation again: a child forked inside the call must not write into its parent's ring. */
     if (TVG_UNLIKELY(duration >= TVG_DURATION_LONG || slot->flags || thread->per_op ||
-                     thread->generation != __atomic_load_n(tvg_generation, __ATOMIC_RELAXED))) {
+                     thread->generation != tvg_generation_word())) {
         tvg_call_end_slow(call, slot, end, a, b, c);
         return;
     }

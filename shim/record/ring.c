@@ -73,7 +73,9 @@ void tvg_ring_encode(struct tvg_thread *thread)
         slow->encode_ticks = tvg_now() - begin;
         __atomic_add_fetch(&tvg_state.encode_ticks, slow->encode_ticks, __ATOMIC_RELAXED);
         __atomic_add_fetch(&tvg_state.encode_blocks, 1, __ATOMIC_RELAXED);
-        if (slow->encode_ticks > tvg_state.encode_longest) tvg_state.encode_longest = slow->encode_ticks;
+        uint64_t longest = __atomic_load_n(&tvg_state.encode_longest, __ATOMIC_RELAXED);
+        while (slow->encode_ticks > longest &&
+               !__atomic_compare_exchange_n(&tvg_state.encode_longest, &longest, slow->encode_ticks, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
     }
     tvg_lock_drop(&slow->encoding);
 }
@@ -222,6 +224,6 @@ struct tvg_thread *tvg_thread_attach(void)
     thread->per_op = __atomic_load_n(&tvg_sources_per_op, __ATOMIC_ACQUIRE);
     thread->slow->wide.key = tvg_slot_none.key;
     for (int i = 0; i < TVG_CACHE_SLOTS; i++) thread->cache[i] = &tvg_slot_none;
-    thread->generation = __atomic_load_n(tvg_generation, __ATOMIC_ACQUIRE) & ~(uint64_t)1;
+    thread->generation = tvg_generation_word() & ~(uint64_t)1;
     return guard->thread = thread;
 }

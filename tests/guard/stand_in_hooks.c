@@ -9,6 +9,28 @@ typedef void cblas_sgemm_function(int, int, int, int, int, int, float, const flo
 typedef void sgemm_function(const char *, const char *, const int *, const int *, const int *, const float *, const float *, const int *, const float *,
                             const int *, const float *, float *, const int *);
 
+#ifdef TVG_STAND_IN_ALONE
+#include "shim/intercept/inline.h"
+#include "shim/hooks/threads.h"
+#include "shim/sources/source.h"
+uint16_t tvg_library_threads(const void *function)
+{
+    (void)function;
+    return 0;
+}
+const void *tvg_inline_code(const void *original)
+{
+    return original;
+}
+bool tvg_sources_per_op;
+void tvg_sources_configure(void) {}
+void tvg_sources_start(void) {}
+void tvg_sources_block(void) {}
+void tvg_sources_stop(void) {}
+void tvg_sources_begin(const struct tvg_slot *slot) { (void)slot; }
+void tvg_sources_end(const struct tvg_slot *slot) { (void)slot; }
+#endif
+
 static void describe(const struct tvg_entry *entry, const struct tvg_key *key, struct tvg_op *op)
 {
     (void)entry;
