@@ -181,7 +181,7 @@ struct tvg_info {
 };
 struct tvg_info_file { /* what is said of one process */
     uint64_t last_mono_ns;               /* latest moment that any block but ops names */
-    double end_cpu_ns, end_encode_ticks; /* by END; 0 when not given */
+    double end_cpu_ns, end_encode_ticks; /* by END, what recording the ops took included; 0 when not given */
     double meter_cost_ns;                /* what reading the meters has cost it */
 };
 /* `file`: the number of the trace file. The manifest is that of the first file; what later ones add is added. */

@@ -176,7 +176,7 @@ void tvg_info_add(struct tvg_info *info, struct tvg_info_file *sums, struct tvg_
         break;
     case TVG_BLOCK_END:
         sums->end_cpu_ns = (double)number(event, "cpu_process_ns");
-        sums->end_encode_ticks = (double)number(event, "encode_ticks");
+        sums->end_encode_ticks = (double)number(event, "encode_ticks") + (double)number(event, "op_ticks") * (double)number(event, "ops");
         break;
     default:
         break;

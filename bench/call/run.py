@@ -1,8 +1,9 @@
 """What one recorded call costs: over a loop of a dozen shapes on an empty cblas_sgemm, bare and under the shim by turns, beside peers.
 
 ratio = (fastest round under the shim - fastest bare round) / (fastest round of two time-stamp reads and a 32-byte store). A round is 240,000
-calls, so encoding and writing some 58 blocks is in it. The longest call of a round contains what the scheduler did in that time; the figure
-is the median over all rounds of the longest call, the worst of all is said beside it on stderr."""
+calls, so encoding and writing some 58 blocks is in it. The longest pause is the longest single call of a round, in stretches without a context
+switch; the figure is the median over all rounds. The same of the bare loop, which has no pause of its own, shows what the machine adds
+(interrupts, a hypervisor)."""
 import json
 import os
 import pathlib
@@ -39,21 +40,23 @@ def show(figure, value, unit, compared_with, bound=None, digits=2, **more):
 
 
 def ours(runs):
-    bare, with_shim, floors, longest, weights = [], [], [], [], []
+    bare, with_shim, floors, longest, machine, weights = [], [], [], [], [], []
     for _ in range(runs):
         plain = loop(10, 240000, "floor")
         bare.append(plain["ns"])
         floors.append(plain["floor_ns"])
+        machine += loop(5, 240000, "pause")["longest_ns"]
         with tempfile.TemporaryDirectory() as folder:
             env = {**CLEAN, "LD_PRELOAD": str(BUILD / "libtvgshim.so"), "TVG_OUT": f"{folder}/%p.tvg"}
             recorded = loop(10, 240000, "pause", env)
-            weights.append(tree_bytes(folder) / (recorded["calls"] * 2 - 1))
+            weights.append(tree_bytes(folder) / (recorded["calls"] + recorded["pause_calls"]))
         with_shim.append(recorded["ns"])
         longest += recorded["longest_ns"]
     floor, added = min(floors), min(with_shim) - min(bare)
     show("call cost over floor", added / floor, "x", "two time-stamp reads and a 32-byte store", 1.6)
     show("call cost", added, "ns", f"bare call {min(bare):.1f} ns, floor {floor:.1f} ns")
-    show("longest pause", statistics.median(longest) / 1000, "us", f"median of {len(longest)} rounds; worst of all {max(longest) / 1000:.0f} us", 100, digits=1)
+    show("longest pause", statistics.median(longest) / 1000, "us", f"median of {len(longest)} rounds, worst {max(longest) / 1000:.0f} us; "
+         f"the bare loop: {statistics.median(machine) / 1000:.0f} us, worst {max(machine) / 1000:.0f} us", 100, digits=1)
     show("trace weight, empty calls", statistics.mean(weights), "bytes an op", "a 40-byte record")
     return min(bare)
 
