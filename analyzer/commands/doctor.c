@@ -158,8 +158,7 @@ static int try_event(uint32_t type, uint64_t config, bool exclude_kernel)
     struct perf_event_attr attributes = {.size = sizeof attributes, .type = type, .config = config, .exclude_kernel = exclude_kernel, .exclude_hv = 1};
     long descriptor = syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
     if (descriptor < 0) return errno;
-    volatile unsigned work = 0;
-    for (int i = 0; i < 100000; i++) work += (unsigned)i;
+    for (int i = 0; i < 100000; i++) __asm__ volatile(""); /* something to count */
     uint64_t value = 0;
     ssize_t got = read((int)descriptor, &value, sizeof value);
     close((int)descriptor);

@@ -281,14 +281,8 @@ static void print_text(const char *path, const struct tvg_profile *profile, cons
     char shown[256];
     struct tvg_style style = request->style;
     struct row total = {0};
-    uint64_t libraries = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         add_row(&total, &rows[i]);
-        bool seen = false;
-        for (uint32_t j = 0; j < i && !seen; j++)
-            seen = strcmp(text(rows[j].op->library), text(rows[i].op->library)) == 0;
-        libraries += !seen;
-    }
     printf("%s%.80s%s\n", style.bold, tvg_escape(shown, sizeof shown, path), style.off);
     printf("%llu calls of %llu ops. J: %s, %s%s, above the package floor.\n", (unsigned long long)total.calls, (unsigned long long)total.ops,
            tvg_basis_name(energy->basis), device->name, device->guessed ? " (a guess)" : "");

@@ -10,4 +10,4 @@ $(BUILD)/bench/call/call_loop: bench/call/call_loop.c $(BUILD)/bench/call/libemp
 $(BUILD)/bench/call/call_loop_lttng: bench/call/call_loop.c bench/call/tracepoint.h $(BUILD)/bench/call/libempty_blas.so
 	-@$(CC) -O2 -g -I. -DWITH_TRACEPOINT -o $@ $< -L$(@D) -lempty_blas -Wl,-rpath,'$$ORIGIN' -llttng-ust -ldl 2>/dev/null
 bench-call: all $(BUILD)/bench/call/call_loop $(BUILD)/bench/call/call_loop_lttng
-	@BUILD=$(abspath $(BUILD)) $(PYTHON) bench/call/run.py $(ARGS)
+	@BUILD="$(abspath $(BUILD))" $(PYTHON) bench/call/run.py $(ARGS)

@@ -26,7 +26,7 @@ struct library {
     int (*get_data_handle)(const void *memory, void **data);
 };
 static struct library libraries[LIBRARIES];
-static _Atomic int library_count;
+static int library_count; /* read and written atomically */
 
 static const struct library *library_of(const void *code, const void *inside)
 {
@@ -37,6 +37,10 @@ static const struct library *library_of(const void *code, const void *inside)
     static int busy;
     if (count == LIBRARIES || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
         return NULL;
+    if (__atomic_load_n(&library_count, __ATOMIC_ACQUIRE) != count) { /* another thread was here in between */
+        __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+        return library_of(code, inside);
+    }
     struct library *library = &libraries[count];
     *library = (struct library){.code = code};
     strncpy(library->name, tvg_object_name(inside, NULL), sizeof library->name - 1);
