@@ -17,6 +17,7 @@
 #include "catch.h"
 #include "elf.h"
 #include "patch.h"
+#include "vtable.h"
 
 enum { OBJECTS_MAX = 2048, FOUND_MAX = 1024, FILTER_BITS = 1 << 12 };
 
@@ -98,10 +99,13 @@ static void meet(const struct tvg_inline_rule *rule, const struct link_map *obje
     if (!place)
         return;
     const char *reason = NULL;
+    for (unsigned i = 0; rule->slot && i < found_count; i++)
+        if (found[i].dynamic && found[i].address == address)
+            return; /* a class that inherits its function: patched already */
     if (rule->catch.body) {
         void *stub = place->bound ? tvg_catch_stub(place->bound) : NULL;
         if (!place->bound)
-            place->bound = tvg_catch_reserve(&rule->catch, TVG_NET_INLINE, &stub);
+            place->bound = tvg_catch_reserve(&rule->catch, rule->slot ? TVG_NET_VTABLE : TVG_NET_INLINE, &stub);
         void *original = place->bound ? tvg_patch_function(address, size, stub, NULL, &reason) : (reason = "no stub is left", NULL);
         if (!original) {
             char detail[320];
@@ -187,6 +191,11 @@ static void scan(const struct link_map *object)
         const Elf64_Shdr *table = full ? full : dynamic;
         if (table && table->sh_link < header->e_shnum)
             scan_symbols(object, image, bytes, table, &section[table->sh_link], begin, end);
+        for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++) {
+            uintptr_t function = rule->slot && applies(rule, file) ? tvg_vtable_slot(image, bytes, rule->catch.entry.name, rule->slot - 1) : 0;
+            if (function)
+                meet(rule, object, begin, end, (void *)(object->l_addr + function), 0);
+        }
     }
     munmap((void *)(uintptr_t)image, bytes);
 }

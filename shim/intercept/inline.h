@@ -9,6 +9,7 @@
 struct tvg_inline_rule {
     struct tvg_catch catch;  /* the entry, body and hash that each patched address gets a copy of; body NULL: only found, for tvg_inline_symbol */
     const char *libraries;   /* beginnings of file names, separated by blanks */
+    unsigned slot;           /* not 0: the name is a class's typeinfo name, and its vtable's slot - 1 is meant (vtable.h) */
 };
 extern const struct tvg_inline_rule __start_tvg_inline_rules[] __attribute__((visibility("hidden")));
 extern const struct tvg_inline_rule __stop_tvg_inline_rules[] __attribute__((visibility("hidden")));

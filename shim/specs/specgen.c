@@ -408,7 +408,7 @@ static void read_hook(char **rest)
 }
 
 /* inline NAME BODY|- : patched in the libraries named by the last `libraries` line, or only found there. */
-static void print_rule(const char *name, const char *describe, const char *detail, const char *body)
+static void print_rule(const char *name, const char *describe, const char *detail, const char *body, int slot)
 {
     if (!libraries[0])
         fail("inline needs a libraries line before it", name);
@@ -416,8 +416,8 @@ static void print_rule(const char *name, const char *describe, const char *detai
         printf("%s\t%s\t64\tinline\n", name, body);
     else
         printf("static const struct tvg_inline_rule tvg_rule_%d TVG_INLINE_SECTION = {{{\"%s\", %s, %s, 0, TVG_NET_INLINE},\n"
-               "    (void (*)(void))%s, NULL, 0x%08xu, 0, NULL}, \"%s\"};\n\n",
-               number, name, describe, detail, body, gnu_hash(name), libraries);
+               "    (void (*)(void))%s, NULL, 0x%08xu, 0, NULL}, \"%s\", %d};\n\n",
+               number, name, describe, detail, body, gnu_hash(name), libraries, slot);
     number++;
 }
 
@@ -429,7 +429,19 @@ static void read_inline(char **rest)
     bool only_found = strcmp(body, "-") == 0;
     if (output == TO_C && !only_found)
         printf("void %s(void);\n", body);
-    print_rule(name, "NULL", "NULL", only_found ? "NULL" : body);
+    print_rule(name, "NULL", "NULL", only_found ? "NULL" : body, 0);
+}
+
+/* vtable CLASS SLOT BODY: the same for the virtual function in a slot, counted from 0, of the class with that typeinfo name. */
+static void read_vtable(char **rest)
+{
+    const char *name = strtok_r(NULL, " \t\n", rest), *slot = name ? strtok_r(NULL, " \t\n", rest) : NULL;
+    const char *body = slot ? strtok_r(NULL, " \t\n", rest) : NULL;
+    if (!body || strtok_r(NULL, " \t\n", rest))
+        fail("vtable CLASS SLOT BODY", name);
+    if (output == TO_C)
+        printf("void %s(void);\n", body);
+    print_rule(name, "NULL", "NULL", body, atoi(slot) + 1);
 }
 
 static void expand(const struct line *line, const struct element_type *type)
@@ -447,7 +459,7 @@ static void expand(const struct line *line, const struct element_type *type)
         snprintf(function, sizeof function, "body_%s", body);
         if (output == TO_C)
             print_body(line, type, body, true);
-        print_rule(name, has_flag(line, "strided") ? "tvg_blas_describe_strided" : "tvg_blas_describe", detail, function);
+        print_rule(name, has_flag(line, "strided") ? "tvg_blas_describe_strided" : "tvg_blas_describe", detail, function, 0);
         return;
     }
     for (int wide = 0; wide < 2; wide++) {
@@ -608,6 +620,8 @@ static void read_file(const char *path)
             read_hook(&rest);
         else if (strcmp(word, "inline") == 0)
             read_inline(&rest);
+        else if (strcmp(word, "vtable") == 0)
+            read_vtable(&rest);
         else if (strcmp(word, "libraries") == 0)
             read_libraries(rest);
         else if (strcmp(word, "numbers") == 0)

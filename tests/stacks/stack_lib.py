@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from tvg_testlib import BUILD, clean_environment, dump, run, run_under_shim, tvg  # noqa: E402,F401  (for the tests)
+from tvg_testlib import BUILD, clean_environment, dump, run, run_under_shim, tvg, tvg_json  # noqa: E402,F401  (for the tests)
 
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 THREADS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
