@@ -150,11 +150,13 @@ bench: $(BUILD)/debian-build.ok $(BUILD)/debian-test.ok $(BUILD)/debian-bench.ok
 	@BUILD="$(abspath $(BUILD))" $(VENV)/bin/python bench/run.py $(or $(ARGS),$(BENCHES))
 
 INSTALL ?= install
+STRIP   ?= strip
 MAN := $(wildcard man/*.1 analyzer/man/*.1)
 install: all
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/share/tvg/coeffs $(DESTDIR)$(PREFIX)/share/man/man1
 	$(INSTALL) -m 755 $(BUILD)/tvg $(DESTDIR)$(PREFIX)/bin/tvg
 	$(INSTALL) -m 644 $(BUILD)/libtvgshim.so $(DESTDIR)$(PREFIX)/lib/libtvgshim.so
+	$(STRIP) --strip-debug $(DESTDIR)$(PREFIX)/lib/libtvgshim.so
 	$(INSTALL) -m 644 $(wildcard coeffs/*.json) $(DESTDIR)$(PREFIX)/share/tvg/coeffs/
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(INSTALL) -m 644 analyzer/commands/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tvg
