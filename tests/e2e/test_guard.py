@@ -1,5 +1,4 @@
 """The guard contract (shim/record/guard.h): one test for each of its lines, by name. Each host says itself what must be in its trace."""
-import json
 import os
 import pathlib
 import random
@@ -10,8 +9,8 @@ import subprocess
 import time
 
 import pytest
-from guardlib import OUT, build, compare, counts, environment, expectations, fake_blas, guard, has_rings, linked, trace_of
-from tvg_testlib import ROOT, dump, run, tvg
+from guardlib import build, compare, counts, environment, expectations, guard, has_rings, linked, trace_of
+from tvg_testlib import ROOT, dump, run
 
 COVERED = ["outermost", "errno", "signal_in_call", "signal_storm", "alternate_stack", "longjmp", "cancel", "coroutine", "fork", "raw_clone", "fork_in_call",
            "fork_threads", "vfork", "thread_exit", "thread_destructor", "exit_in_call"]
@@ -21,7 +20,11 @@ def host(scenario, folder, program=None, status=0, **extra):
     """Runs a scenario; returns (pid, finished process)."""
     process = subprocess.Popen([program or guard(), scenario], env=environment(folder, **extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
-    stdout, stderr = process.communicate(timeout=40)
+    try:
+        stdout, stderr = process.communicate(timeout=40)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     assert process.returncode == status, f"exit {process.returncode}: {stderr}"
     assert stderr == ""
     return process.pid, stdout
@@ -151,8 +154,6 @@ def test_sigkill(tmp_path):
 def test_pause(tmp_path):
     pid, stdout = host("pause", tmp_path / "t")
     trace = check_all(tmp_path / "t", pid, stdout)
-    report = json.loads(tvg("coverage", "--json", trace, check=False).stdout or "{}")
-    assert report is not None
     raw = trace.read_bytes()
     assert [raw.count(b"\xa4kind" + kind) for kind in (b"\xa5pause", b"\xa6resume", b"\xacoutput_token")] == [1, 1, 2]
 
