@@ -136,6 +136,7 @@ test: deps
 	@$(MAKE) --no-print-directory -s all
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory e2e
+	@$(MAKE) --no-print-directory fuzz-short
 
 unit: $(UNIT)
 	@tests/run_units.sh $(UNIT)

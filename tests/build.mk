@@ -32,3 +32,10 @@ sanitize:
 DEBIAN_cross := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 cross-aarch64: $(BUILD)/tvg $(BUILD)/debian-cross.ok
 	@BUILD="$(BUILD)" tests/cross/aarch64.sh
+
+# What `make test` runs of the fuzzers: a few seconds each, quiet unless they find something. clang is among what `make deps` installs.
+.PHONY: fuzz-short
+fuzz-short:
+	@mkdir -p $(BUILD)/fuzz
+	@$(MAKE) --no-print-directory -s fuzz FUZZ_SECONDS=10 > $(BUILD)/fuzz/short.log 2>&1 || { tail -60 $(BUILD)/fuzz/short.log; exit 1; }
+	@echo "fuzz: arbitrary traces and device files, 10 s each: nothing found"

@@ -16,16 +16,18 @@ static json_t *integer(double value)
     return fabs(value) < 9e15 ? json_integer((json_int_t)value) : json_real(value);
 }
 
-/* Any bytes as valid UTF-8: control characters are escaped by JSON itself, broken sequences are shown as \xNN. */
+/* A name from a trace, shown as every command shows it: what prints the parsed value is not taken over by it either. */
 static json_t *string(const char *text)
 {
-    if (!text)
-        return json_null();
-    json_t *plain = json_string(text);
-    if (plain)
-        return plain;
     char shown[4096];
-    return json_string(tvg_escape(shown, sizeof shown, text));
+    return text ? json_string(tvg_escape(shown, sizeof shown, text)) : json_null();
+}
+
+/* A path that the user gave, as it is, so that it can be opened again; only broken UTF-8, which JSON can't hold, is shown as \xNN. */
+static json_t *path(const char *text)
+{
+    json_t *plain = json_string(text);
+    return plain ? plain : string(text);
 }
 
 static json_t *interval(struct tvg_interval value)
@@ -303,7 +305,7 @@ static json_t *against(const struct tvg_report *report)
     if (!from->path)
         return json_null();
     json_t *object = json_object();
-    json_object_set_new(object, "path", string(from->path));
+    json_object_set_new(object, "path", path(from->path));
     json_object_set_new(object, "predicted_s", number(from->time.predicted));
     json_object_set_new(object, "actual_s", number(from->time.measured));
     json_object_set_new(object, "time_error", number(from->time.error));
@@ -342,7 +344,7 @@ void tvg_report_json(const struct tvg_report *report, FILE *out)
 {
     fputs("{\n", out);
     member(out, "tvg", json_string(TVG_VERSION), true);
-    member(out, "trace", string(report->path), false);
+    member(out, "trace", path(report->path), false);
     member(out, "totals", totals(report, &report->totals), false);
     member(out, "inference", inference(report), false);
     member(out, "optimized", totals(report, &report->optimized), false);
