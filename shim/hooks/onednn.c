@@ -13,7 +13,7 @@
 enum { QUERY_KIND = 2, QUERY_SOURCE = 129, QUERY_WEIGHTS = 131, QUERY_DESTINATION = 133, QUERY_RANK = 256, QUERY_DIMS = 257, QUERY_TYPE = 258 };
 enum { KIND_REORDER = 1, KIND_CONVOLUTION = 5, KIND_DECONVOLUTION = 6, KIND_INNER_PRODUCT = 10, KIND_RNN = 11, KIND_MATMUL = 14 };
 enum { ARGUMENT_SOURCE = 1, ARGUMENT_DESTINATION = 17, ARGUMENT_WEIGHTS = 33 };
-enum { LIBRARIES = 8, RANK_MAX = 12 };
+enum { LIBRARIES = 8, RANK_MAX = 12, KEPT = 4096, KEPT_PROBES = 16 };
 
 /* The accessors of one copy of oneDNN. */
 struct library {
@@ -24,6 +24,8 @@ struct library {
     const void *(*desc_query_md)(const void *desc, int what, int index);
     int (*memory_desc_query)(const void *memory_desc, int what, void *result);
     int (*get_data_handle)(const void *memory, void **data);
+    int (*get_data_handle_v2)(const void *memory, void **data, int index); /* instead of it, in some copies */
+    bool complete;
 };
 static struct library libraries[LIBRARIES];
 static int library_count; /* read and written atomically */
@@ -33,7 +35,7 @@ static const struct library *library_of(const void *code, const void *inside)
     int count = __atomic_load_n(&library_count, __ATOMIC_ACQUIRE);
     for (int i = 0; i < count; i++)
         if (libraries[i].code == code)
-            return libraries[i].get_data_handle ? &libraries[i] : NULL;
+            return libraries[i].complete ? &libraries[i] : NULL;
     static int busy;
     if (count == LIBRARIES || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
         return NULL;
@@ -44,23 +46,24 @@ static const struct library *library_of(const void *code, const void *inside)
     struct library *library = &libraries[count];
     *library = (struct library){.code = code};
     strncpy(library->name, tvg_object_name(inside, NULL), sizeof library->name - 1);
-    struct { const char *name; void *place; } wanted[] = {
-        {"dnnl_primitive_get_primitive_desc", &library->get_primitive_desc}, {"dnnl_primitive_desc_query", &library->desc_query},
-        {"dnnl_primitive_desc_query_md", &library->desc_query_md}, {"dnnl_memory_desc_query", &library->memory_desc_query},
-        {"dnnl_memory_get_data_handle", &library->get_data_handle}, /* last: it says that all were found */
+    struct { const char *name; void *place; bool needed; } wanted[] = {
+        {"dnnl_primitive_get_primitive_desc", &library->get_primitive_desc, false}, {"dnnl_primitive_desc_query", &library->desc_query, true},
+        {"dnnl_primitive_desc_query_md", &library->desc_query_md, true}, {"dnnl_memory_desc_query", &library->memory_desc_query, true},
+        {"dnnl_memory_get_data_handle", &library->get_data_handle, false}, {"dnnl_memory_get_data_handle_v2", &library->get_data_handle_v2, false},
     };
+    library->complete = true;
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         void *symbol = tvg_inline_symbol(inside, wanted[i].name);
         memcpy(wanted[i].place, &symbol, sizeof symbol);
-        if (!symbol) {
-            library->get_data_handle = NULL;
+        if (!symbol && wanted[i].needed) {
+            library->complete = false;
             tvg_note("unknown-version", library->name, wanted[i].name);
             break;
         }
     }
     __atomic_store_n(&library_count, count + 1, __ATOMIC_RELEASE);
     __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
-    return library->get_data_handle ? library : NULL;
+    return library->complete ? library : NULL;
 }
 
 struct tensor {
@@ -140,13 +143,12 @@ static void shape_convolution(struct tvg_op *op, const struct tensor *source, co
     op->dim_count = (uint8_t)at;
 }
 
-/* Describes what a primitive computes. False when its descriptors can't be read. */
-static bool describe(struct tvg_op *op, const struct library *library, const void *primitive)
+/* Describes what a primitive of this descriptor computes. False when it can't be read. */
+static bool describe(struct tvg_op *op, const struct library *library, const void *desc)
 {
-    const void *desc = NULL;
     int kind = 0;
     struct tensor source, weights, destination;
-    if (library->get_primitive_desc(primitive, &desc) != 0 || !desc || library->desc_query(desc, QUERY_KIND, 0, &kind) != 0)
+    if (library->desc_query(desc, QUERY_KIND, 0, &kind) != 0)
         return false;
     *op = (struct tvg_op){.library = library->name, .net = TVG_NET_INLINE, .device = -1};
     name_kind(op, kind);
@@ -199,6 +201,25 @@ static bool describe(struct tvg_op *op, const struct library *library, const voi
     return true;
 }
 
+/* Copies without dnnl_primitive_get_primitive_desc: what a primitive computes is kept when it is made. */
+static struct kept {
+    const void *primitive;
+    struct tvg_op op;
+} kept[KEPT];
+static int kept_busy;
+
+static struct kept *kept_place(const void *primitive, bool make)
+{
+    size_t begin = ((uintptr_t)primitive >> 4) * 0x9e3779b97f4a7c15u >> 32;
+    for (size_t i = 0; i < KEPT_PROBES; i++) {
+        struct kept *place = &kept[(begin + i) % KEPT];
+        const void *there = __atomic_load_n(&place->primitive, __ATOMIC_ACQUIRE);
+        if (there == primitive || (make && !there))
+            return place;
+    }
+    return make ? &kept[begin % KEPT] : NULL; /* primitives are made over and over: the one that was there is taken to be gone */
+}
+
 struct argument {
     int which;
     void *memory;
@@ -208,9 +229,48 @@ static const void *data_of(const struct library *library, const struct argument 
 {
     void *data = NULL;
     for (int i = 0; i < count; i++)
-        if (arguments[i].which == which && library->get_data_handle(arguments[i].memory, &data) == 0)
+        if (arguments[i].which == which && (library->get_data_handle ? library->get_data_handle(arguments[i].memory, &data) :
+                                            library->get_data_handle_v2 ? library->get_data_handle_v2(arguments[i].memory, &data, 0) : -1) == 0)
             return data;
     return NULL;
+}
+
+/* What `primitive` computes, from its descriptor or from what was kept. */
+static bool describe_primitive(struct tvg_op *op, const struct library *library, const void *primitive)
+{
+    if (library->get_primitive_desc) {
+        const void *desc = NULL;
+        return library->get_primitive_desc(primitive, &desc) == 0 && desc && describe(op, library, desc);
+    }
+    const struct kept *place = kept_place(primitive, false);
+    if (!place) {
+        tvg_note("lost", library->name, "a primitive whose making was not seen");
+        return false;
+    }
+    *op = place->op;
+    return true;
+}
+
+typedef int create_function(const void **primitive, const void *desc);
+create_function tvg_hook_dnnl_primitive_create;
+TVG_HOOK_BODY int tvg_hook_dnnl_primitive_create(const void **primitive, const void *desc)
+{
+    TVG_TAKE_ENTRY(entry);
+    void *const target = tvg_target(entry, NULL), *const caller = __builtin_return_address(0);
+    int status = TVG_FUNCTION(create_function, target)(primitive, desc);
+    int saved = errno;
+    const struct library *library = status == 0 ? library_of(target, caller) : NULL;
+    struct tvg_op op;
+    if (library && describe(&op, library, desc)) {
+        while (__atomic_exchange_n(&kept_busy, 1, __ATOMIC_ACQUIRE))
+            ;
+        struct kept *place = kept_place(*primitive, true);
+        place->op = op;
+        __atomic_store_n(&place->primitive, *primitive, __ATOMIC_RELEASE);
+        __atomic_store_n(&kept_busy, 0, __ATOMIC_RELEASE);
+    }
+    errno = saved;
+    return status;
 }
 
 int tvg_hook_dnnl_primitive_execute(const void *primitive, void *stream, int count, const struct argument *arguments);
@@ -227,7 +287,7 @@ TVG_HOOK_BODY int tvg_hook_dnnl_primitive_execute(const void *primitive, void *s
     const struct library *library = library_of(target, caller);
     struct tvg_op op;
     uint32_t op_id = UINT32_MAX;
-    if (library && describe(&op, library, primitive)) {
+    if (library && describe_primitive(&op, library, primitive)) {
         op.caller = (uint64_t)(uintptr_t)caller;
         tvg_op_count(&op);
         op_id = tvg_op_intern(&op);

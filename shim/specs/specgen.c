@@ -177,7 +177,7 @@ static void print_constants(const struct line *line, const struct element_type *
         printf(", .%s = TVG_TYPE_", field[i]);
         print_upper(type->storage[i]);
     }
-    printf(", .fortran = %d, .by_number = %d, .gpu = %d, .wide_int = %d, .chars = {", line->fortran,
+    printf(", .fortran = %d, .by_number = %d, .gpu = %d, .wide_int = %d, .chars = {", line->fortran || has_flag(line, "letters"),
            line->convention == CUBLAS || line->convention == ATEN, line->convention == CUBLAS, wide);
     for (int i = 0; i < line->arg_count; i++)
         if (line->args[i].role->class == CHARACTER)

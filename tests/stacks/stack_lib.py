@@ -33,10 +33,11 @@ def stack_python(name, *packages):
 class Pair:
     """One program, bare and under the shim: `answer` is the JSON object that both printed, `ops` what was recorded."""
 
-    def __init__(self, python, program, folder, *arguments, timeout=240):
+    def __init__(self, python, program, folder, *arguments, timeout=240, environment=None):
+        environment = {**THREADS, **(environment or {})}
         command = [python, PROGRAMS / program, *arguments]
-        bare = run(command, env=clean_environment(**THREADS), check=True, timeout=timeout)
-        shimmed = run_under_shim(command, folder, env=THREADS, timeout=timeout)
+        bare = run(command, env=clean_environment(**environment), check=True, timeout=timeout)
+        shimmed = run_under_shim(command, folder, env=environment, timeout=timeout)
         self.answer = json.loads(bare.stdout.splitlines()[-1])
         assert json.loads(shimmed.stdout.splitlines()[-1]) == self.answer, "the outputs differ under the shim"
         self.trace = shimmed.trace
