@@ -722,8 +722,11 @@ static void step_over(struct tvg_reader *reader, bool runs_past)
     const uint32_t mark = TVG_BLOCK_MAGIC;
     uint64_t found = reader->size;
     while (at + sizeof mark <= reader->size) {
-        uint64_t left = reader->size - at;
+        /* What the window still holds is looked at first: reading it again for each false mark would take hours on a file full of them. */
+        uint64_t left = reader->size - at, held = reader->window_offset + reader->window_length;
         size_t length = left < WINDOW ? (size_t)left : WINDOW;
+        if (at >= reader->window_offset && at + sizeof(struct tvg_block_header) < held && held - at < length)
+            length = (size_t)(held - at);
         const uint8_t *bytes = view(reader, at, length);
         if (!bytes)
             break;

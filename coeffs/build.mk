@@ -6,11 +6,7 @@ coeffs-check: $(BUILD)/tvg
 
 FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 20
-FUZZ_COEFFS_SRC := tests/fuzz/fuzz_coeffs.c analyzer/device.c analyzer/energy.c analyzer/interval.c analyzer/result.c trace/op.c
-$(BUILD)/fuzz/fuzz_coeffs: $(FUZZ_COEFFS_SRC) $(wildcard analyzer/*.h trace/*.h)
-	@mkdir -p $(@D)
-	$(FUZZ_CC) -std=gnu11 -D_GNU_SOURCE -DTVG_DATADIR='"$(PREFIX)/share/tvg"' -I. -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	  -o $@ $(FUZZ_COEFFS_SRC) -ljansson -lm
+# Its program is linked in tests/build.mk, beside the fuzz target of traces.
 #: make fuzz-coeffs   arbitrary bytes as a device file, FUZZ_SECONDS=20
 fuzz-coeffs: $(BUILD)/fuzz/fuzz_coeffs
 	@mkdir -p $(BUILD)/fuzz/coeffs-corpus

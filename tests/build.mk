@@ -14,7 +14,7 @@ FUZZ_OBJ     := $(patsubst %.c,$(BUILD)/fuzz-obj/%.o,$(TRACE_SRC) $(filter-out a
 $(BUILD)/fuzz-obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
-$(BUILD)/fuzz/fuzz_trace: $(BUILD)/fuzz-obj/tests/fuzz/fuzz_trace.o $(FUZZ_OBJ)
+$(BUILD)/fuzz/fuzz_trace $(BUILD)/fuzz/fuzz_coeffs: $(BUILD)/fuzz/%: $(BUILD)/fuzz-obj/tests/fuzz/%.o $(FUZZ_OBJ)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(TVG_LIBS)
 fuzz-trace: $(BUILD)/fuzz/fuzz_trace
