@@ -24,9 +24,14 @@ fuzz-trace: $(BUILD)/fuzz/fuzz_trace
 	  -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/trace-corpus $(BUILD)/fuzz/trace-seeds
 fuzz: fuzz-trace
 
-#: sanitize    the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of their own
-sanitize:
-	@ASAN_OPTIONS=detect_leaks=1 $(MAKE) --no-print-directory -s BUILD=$(BUILD)-asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit
+#: sanitize    unit tests and the end-to-end tests of bad input under AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of their own
+# The hosts of the end-to-end tests are recorded by the plain shim: what is looked at is the analyzer.
+SANITIZE := SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+SANITIZE_TESTS := tests/e2e/test_bad_input.py tests/e2e/test_bad_traces.py tests/e2e/test_hostile_names.py tests/e2e/test_schema.py
+sanitize: all | $(VENV)/ok
+	@ASAN_OPTIONS=detect_leaks=1 $(MAKE) --no-print-directory -s BUILD=$(BUILD)-asan $(SANITIZE) unit $(BUILD)-asan/tvg
+	@cp $(BUILD)/libtvgshim.so $(BUILD)-asan/
+	@ASAN_OPTIONS=detect_leaks=1 BUILD=$(abspath $(BUILD)-asan) $(VENV)/bin/python -m pytest -q -c tests/pytest.ini --rootdir=. $(SANITIZE_TESTS)
 #: cross-aarch64  the shim built for aarch64, and a host run under it by qemu-aarch64 (asks for a cross compiler and qemu-user; not part of `make test`)
 .PHONY: cross-aarch64
 DEBIAN_cross := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user

@@ -5,14 +5,14 @@ import subprocess
 import unicodedata
 
 import pytest
-from tvg_testlib import BUILD, ROOT, TVG, compile_c, run
+from tvg_testlib import ROOT, TVG, compile_c, run
 
 BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory):
-    program = compile_c("hostile_trace.c", f"-I{ROOT}", str(BUILD / "libtvg.a"), "-lmsgpackc", "-llz4", "-D_GNU_SOURCE")
+    program = compile_c("hostile_trace.c", f"-I{ROOT}", *map(str, (ROOT / "trace").glob("*.c")), "-lmsgpackc", "-llz4", "-D_GNU_SOURCE")
     path = tmp_path_factory.mktemp("hostile") / "run.tvg"
     run([program, path], check=True)
     return path
