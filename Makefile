@@ -75,6 +75,8 @@ $(BUILD)/libtvgshim.so: $(SHIM_OBJ)
 	  -static-libgcc $(LDFLAGS) -o $@ $(SHIM_OBJ) $(SHIM_LIBS) -Wl,--no-as-needed -l:libdl.so.2 -l:libpthread.so.0
 
 # --- the analyzer ----------------------------------------------------------------------------------------------------
+# The loops over millions of ops gain 3 % (bench-report); CFLAGS on the command line still has the last word.
+$(BUILD)/tvg-obj/analyzer/%.o: CFLAGS += -O3
 $(BUILD)/tvg-obj/%.o: %.c $(BUILD)/flags | $(BUILD)/deps.ok
 	@mkdir -p $(@D)
 	$(CC) $(TVG_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
