@@ -12,8 +12,6 @@ WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-proto
 CFLAGS  ?= -O2 -g
 BASE    := -std=gnu11 $(WARN) -D_GNU_SOURCE -DTVG_VERSION='"$(VERSION)"' -I. -MMD -MP $(SAN)
 SHIM_CFLAGS := $(BASE) -include shim/glibc.h -fPIC -fvisibility=hidden -fasynchronous-unwind-tables -fno-omit-frame-pointer -ftls-model=initial-exec
-# The analyzer's loops run over ten millions of ops.
-TVG_OPTIMIZE ?= -O3
 TVG_CFLAGS  := $(BASE) -DTVG_DATADIR='"$(PREFIX)/share/tvg"'
 
 TRACE_SRC     := $(wildcard trace/*.c)
@@ -81,7 +79,7 @@ $(BUILD)/libtvgshim.so: $(SHIM_OBJ)
 $(BUILD)/tvg-obj/analyzer/%.o: CFLAGS += -O3
 $(BUILD)/tvg-obj/%.o: %.c $(BUILD)/flags | $(BUILD)/deps.ok
 	@mkdir -p $(@D)
-	$(CC) $(TVG_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(TVG_OPTIMIZE) -c -o $@ $<
+	$(CC) $(TVG_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 $(BUILD)/libtvg.a: $(LIB_OBJ)
 	@rm -f $@; ar rcs $@ $^
 $(BUILD)/tvg: $(BUILD)/tvg-obj/analyzer/main.o $(BUILD)/libtvg.a
