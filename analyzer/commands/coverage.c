@@ -152,6 +152,7 @@ static const struct {
     {"failed-call", "CALLS THAT FAILED (no FLOP counted)"},
     {"child-without-preload", "CHILDREN THAT LOST THE PRELOAD"},
     {"second-preload", "OTHER PRELOADS"},
+    {"setting-refused", "SETTINGS THAT MEAN NOTHING"},
     {"source-refused", "SOURCES THAT ARE MISSING"},
     {"source-limited", "SOURCES THAT ARE LIMITED"},
     {"source-partial", "SOURCES THAT ARE LIMITED"},

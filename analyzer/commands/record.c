@@ -18,11 +18,12 @@
 #include "command.h"
 #include "program.h"
 
-enum { OPTION_SOURCES = 256, OPTION_STACKS };
+enum { OPTION_SOURCES = 256, OPTION_STACKS, OPTION_OPS };
 
 static const struct tvg_option options[] = {
     {'o', "output", "RUN", "folder for the traces, one a process (default: tvg-COMMAND-TIME); made, or empty"},
     {OPTION_SOURCES, "sources", "LIST", "what to sample beside the ops: rapl, papi, stacks; \"none\"; \"+papi\" adds to the default, rapl"},
+    {OPTION_OPS, "ops", "WHICH", "products (the default), or all: norms, activations, copies and the like too, where a stack shows them"},
     {OPTION_STACKS, "stacks", NULL, "sample call stacks of each op (libunwind)"},
     {'q', "quiet", NULL, "no summary, only what went wrong"},
     {0, NULL, NULL, NULL},
@@ -323,13 +324,18 @@ int tvg_command_record(int argc, char **argv)
     struct tvg_error error;
     struct tvg_program program;
     const struct tvg_option *option;
-    const char *output = NULL, *sources = NULL;
+    const char *output = NULL, *sources = NULL, *operations = NULL;
     bool stacks = false, quiet = false, made, gone = false;
     char shim[PATH_MAX], folder[PATH_MAX], shown[PATH_MAX], text[512];
     tvg_arguments_begin(&arguments, &usage, argc, argv);
     while ((option = tvg_arguments_next(&arguments))) switch (option->id) {
         case 'o': output = arguments.value; break;
         case OPTION_SOURCES: sources = arguments.value; break;
+        case OPTION_OPS:
+            if (strcmp(arguments.value, "all") != 0 && strcmp(arguments.value, "products") != 0)
+                return tvg_command_misuse("record", "--ops takes \"products\" or \"all\"");
+            operations = arguments.value;
+            break;
         case OPTION_STACKS: stacks = true; break;
         case 'q': quiet = true; break;
         }
@@ -362,6 +368,7 @@ int tvg_command_record(int argc, char **argv)
     setenv("TVG_OUT", template, 1);
     setenv("LD_PRELOAD", preload, 1);
     if (sources) setenv("TVG_SOURCES", sources, 1);
+    if (operations) setenv("TVG_OPS", operations, 1);
     if (stacks) setenv("TVG_STACKS", "1", 1);
     free(template);
     free(preload);

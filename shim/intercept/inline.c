@@ -61,6 +61,8 @@ static const char *base_name(const char *path)
 
 static bool applies(const struct tvg_inline_rule *rule, const char *file)
 {
+    if (rule->catch.beyond && !tvg_all_operations())
+        return false;
     for (const char *at = rule->libraries; *at;) {
         size_t length = strcspn(at, " ");
         if (strncmp(file, at, length) == 0)

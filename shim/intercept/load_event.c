@@ -73,7 +73,7 @@ static const char *find_bypass(const struct tvg_elf *elf, const ElfW(Rela) *rela
 #endif
         const ElfW(Sym) *symbol = elf->symbols + ELF64_R_SYM(rela[i].r_info);
         const struct tvg_catch *catch = tvg_catch_by_name(elf->strings + symbol->st_name);
-        if (!catch || catch->bare)
+        if (!catch || catch->bare || catch->beyond)
             continue;
         uintptr_t value = *(const uintptr_t *)(elf->base + rela[i].r_offset);
         bool unbound = value >= begin && value < end && symbol->st_shndx == SHN_UNDEF;

@@ -149,13 +149,14 @@ void tvg_targets_forget(void)
         line_write(&lines[i], NULL, NULL, NULL, 0);
 }
 
-/* Where a call by a bare name goes: NULL for the wrapper, when the name means BLAS to this caller; else the real function. */
-void *tvg_bare_choose(const struct tvg_catch *catch, const void *caller);
-__attribute__((used)) void *tvg_bare_choose(const struct tvg_catch *catch, const void *caller)
+/* Where a call by a gated name goes: NULL for the wrapper; the real function when a bare name means something else than BLAS to this caller, or
+ * when operations beyond products are not recorded. */
+void *tvg_gate_choose(const struct tvg_catch *catch, const void *caller);
+__attribute__((used)) void *tvg_gate_choose(const struct tvg_catch *catch, const void *caller)
 {
     uint32_t is_blas;
     void *target = cached(&catch->entry, caller, &is_blas);
-    return is_blas ? NULL : target;
+    return is_blas && (!catch->beyond || tvg_all_operations()) ? NULL : target;
 }
 
 /* --- objects by address ------------------------------------------------------------------------------------------------------------------ */

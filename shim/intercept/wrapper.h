@@ -14,7 +14,8 @@ struct tvg_catch {
     void (*body)(void);  /* reached with the entry in the scratch register, so not callable from C */
     void *exported;      /* the address that callers see: the stub */
     uint32_t gnu_hash;   /* of entry.name, as in DT_GNU_HASH */
-    uint32_t bare;       /* a name that a program may use for something else: only stood in for where the real object has bare_witness too */
+    uint16_t bare;       /* a name that a program may use for something else: only stood in for where the real object has bare_witness too */
+    uint16_t beyond;     /* no matrix product: only stood in for when all operations are recorded (TVG_OPS=all) */
     const char *bare_witness;
 };
 extern const struct tvg_catch __start_tvg_catches[] __attribute__((visibility("hidden")));
@@ -23,7 +24,7 @@ extern const struct tvg_catch __stop_tvg_catches[] __attribute__((visibility("hi
 #define TVG_CATCH_SECTION __attribute__((section("tvg_catches"), used, aligned(8)))
 
 /* TVG_STUB(symbol, own, catch, body): the exported stub `symbol`; `own` is the same address under a name that nobody can interpose. The scratch register may be changed by the linker's own stubs, so that no
- * calling convention passes anything in it. TVG_STUB_BARE goes through the gate that looks whether the name means BLAS for this caller. */
+ * calling convention passes anything in it. */
 #if defined(__x86_64__)
 #define TVG_SCRATCH "r11"
 #define TVG_STUB_TO(symbol, own, catch_symbol, destination)                                                                                  \
@@ -38,7 +39,8 @@ extern const struct tvg_catch __stop_tvg_catches[] __attribute__((visibility("hi
 #error "no stub for this processor yet"
 #endif
 #define TVG_STUB(symbol, own, catch_symbol, body) TVG_STUB_TO(symbol, own, catch_symbol, body)
-#define TVG_STUB_BARE(symbol, own, catch_symbol, body) TVG_STUB_TO(symbol, own, catch_symbol, "tvg_bare_gate")
+/* TVG_STUB_GATED goes through the gate that looks whether the catch is meant: bare names, operations beyond products. */
+#define TVG_STUB_GATED(symbol, own, catch_symbol, body) TVG_STUB_TO(symbol, own, catch_symbol, "tvg_gate")
 
 /* A body: takes its entry out of the scratch register before anything else (instrumentation at a function's head would overwrite it), and
  * names what happens when an exception passes. */

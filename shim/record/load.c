@@ -1,5 +1,6 @@
 /* What happens when the library is loaded: the environment is read, once, and nothing else: no file, no memory, no thread.
- * Variables: TVG_OUT (template of the trace's path), TVG_LOG (1: lines on stderr), TVG_DICTIONARY_MAX (distinct ops with an id), TMPDIR. */
+ * Variables: TVG_OUT (template of the trace's path), TVG_LOG (1: lines on stderr), TVG_OPS (products, all), TVG_DICTIONARY_MAX (distinct ops with
+ * an id), TMPDIR. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -50,6 +51,18 @@ static void set_out(const char *template)
     if (out[used - 1] == '/') tvg_text_add(out, capacity, used, "tvg-%c-%p.tvg");
 }
 
+static void set_operations(const char *which)
+{
+    tvg_settings.all_operations = which && strcmp(which, "all") == 0;
+    if (which && *which && !tvg_settings.all_operations && strcmp(which, "products") != 0)
+        tvg_note("setting-refused", "TVG_OPS", "neither \"products\" nor \"all\": products are recorded");
+}
+
+bool tvg_all_operations(void)
+{
+    return tvg_settings.all_operations;
+}
+
 void tvg_load(int argc, char **argv, char **envp)
 {
     static bool done;
@@ -71,6 +84,7 @@ void tvg_load(int argc, char **argv, char **envp)
     const char *log = secure_getenv("TVG_LOG");
     tvg_settings.log = log && *log && strcmp(log, "0") != 0;
     set_out(secure_getenv("TVG_OUT"));
+    set_operations(secure_getenv("TVG_OPS"));
     const char *temporary = secure_getenv("TMPDIR");
     if (!temporary || *temporary != '/' || strlen(temporary) >= sizeof tvg_settings.temporary) temporary = "/tmp";
     strcpy(tvg_settings.temporary, temporary);

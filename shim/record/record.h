@@ -96,6 +96,9 @@ void tvg_op_record_wide(const struct tvg_op *op, uint64_t start, uint64_t end, c
 struct dl_phdr_info;
 int tvg_linker_iterate(int (*visit)(struct dl_phdr_info *, size_t, void *), void *context);
 
+/* Whether operations beyond matrix products are recorded too (TVG_OPS=all). The same from load to end. */
+bool tvg_all_operations(void);
+
 /* To be called when objects were unloaded: forgets every slot whose caller or target lies in begin..end, in all threads. */
 void tvg_forget_range(const void *begin, const void *end);
 

@@ -48,6 +48,7 @@ struct tvg_thread_slow {
 struct tvg_settings {
     bool off;                    /* setuid, or TVG_OUT is unusable */
     bool log;
+    bool all_operations;         /* TVG_OPS=all */
     char out[TVG_PATH_MAX];      /* template with an absolute folder */
     char temporary[256];         /* $TMPDIR */
     char command[64];            /* base name of argv[0] */

@@ -29,7 +29,8 @@ static const char *const variables[] = {
     "TF_NUM_INTEROP_THREADS", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_MAX_CPU_ISA", "RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE",
     "LOCAL_WORLD_SIZE", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_CPUS_PER_TASK", "OMPI_COMM_WORLD_RANK",
     "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "PMI_RANK", "PMI_SIZE", "PMIX_RANK", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES",
-    "CUDA_DEVICE_ORDER", "NVIDIA_TF32_OVERRIDE", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "MALLOC_ARENA_MAX", "TVG_SOURCES", "TVG_STACKS", NULL};
+    "CUDA_DEVICE_ORDER", "NVIDIA_TF32_OVERRIDE", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "MALLOC_ARENA_MAX", "TVG_OPS", "TVG_SOURCES", "TVG_STACKS",
+    NULL};
 
 /* Instruction set extensions that decide which low-precision kernels a CPU can run, as /proc/cpuinfo spells them. */
 static const char *const extensions[] = {"sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16",

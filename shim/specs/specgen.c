@@ -373,21 +373,34 @@ static void print_spelling(const struct line *line, const struct spelling *spell
         const char *describe = has_flag(line, "groups") ? "_groups" : has_flag(line, "strided") ? "_strided" : "";
         printf("extern const char tvg_stub_%d[] __attribute__((visibility(\"hidden\")));\n"
                "static const struct tvg_catch tvg_catch_%d TVG_CATCH_SECTION = {{\"%s\", tvg_blas_describe%s, &detail_%s, %d, TVG_NET_SYMBOL},\n"
-               "    (void (*)(void))body_%s, (void *)tvg_stub_%d, 0x%08xu, %d, ",
+               "    (void (*)(void))body_%s, (void *)tvg_stub_%d, 0x%08xu, %d, 0, ",
                number, number, symbol, describe, body, number, body, number, gnu_hash(symbol), spelling->bare);
         printf(spelling->bare ? "\"%s\"};\n" : "NULL};\n", witness);
-        printf("TVG_STUB%s(\"%s\", \"tvg_stub_%d\", \"tvg_catch_%d\", \"body_%s\");\n", spelling->bare ? "_BARE" : "", symbol, number, number, body);
+        printf("TVG_STUB%s(\"%s\", \"tvg_stub_%d\", \"tvg_catch_%d\", \"body_%s\");\n", spelling->bare ? "_GATED" : "", symbol, number, number, body);
     }
     number++;
 }
 
-/* hook NAME BODY [DESCRIBE]: the call is no product whose arguments make the op; a body written by hand (shim/hooks) stands for it. */
+/* Takes "+all" from the end of a line: true when it was there. */
+static bool take_all(char *rest)
+{
+    char *option = strchr(rest, '+');
+    bool all = option && strncmp(option, "+all", 4) == 0 && strspn(option + 4, " \t\n") == strlen(option + 4);
+    if (option && !all)
+        fail("no such option", option);
+    if (all)
+        *option = 0;
+    return all;
+}
+
+/* hook NAME BODY [DESCRIBE] [+all]: the call is no product whose arguments make the op; a body written by hand (shim/hooks) stands for it. */
 static void read_hook(char **rest)
 {
+    bool all = take_all(*rest);
     const char *name = strtok_r(NULL, " \t\n", rest), *body = name ? strtok_r(NULL, " \t\n", rest) : NULL;
     const char *describe = body ? strtok_r(NULL, " \t\n", rest) : NULL;
     if (!body || (describe && strtok_r(NULL, " \t\n", rest)))
-        fail("hook NAME BODY [DESCRIBE]", name);
+        fail("hook NAME BODY [DESCRIBE] [+all]", name);
     for (int i = 0; i < seen_count; i++)
         if (strcmp(seen[i], name) == 0)
             fail("spelled twice", name);
@@ -401,14 +414,15 @@ static void read_hook(char **rest)
             printf("tvg_describe %s;\n", describe);
         printf("extern const char tvg_stub_%d[] __attribute__((visibility(\"hidden\")));\nvoid %s(void);\n"
                "static const struct tvg_catch tvg_catch_%d TVG_CATCH_SECTION = {{\"%s\", %s, NULL, %d, TVG_NET_SYMBOL},\n"
-               "    %s, (void *)tvg_stub_%d, 0x%08xu, 0, NULL};\nTVG_STUB(\"%s\", \"tvg_stub_%d\", \"tvg_catch_%d\", \"%s\");\n",
-               number, body, number, name, describe ? describe : "NULL", number, body, number, gnu_hash(name), name, number, number, body);
+               "    %s, (void *)tvg_stub_%d, 0x%08xu, 0, %d, NULL};\nTVG_STUB%s(\"%s\", \"tvg_stub_%d\", \"tvg_catch_%d\", \"%s\");\n",
+               number, body, number, name, describe ? describe : "NULL", number, body, number, gnu_hash(name), all, all ? "_GATED" : "", name, number,
+               number, body);
     }
     number++;
 }
 
-/* inline NAME BODY|- : patched in the libraries named by the last `libraries` line, or only found there. */
-static void print_rule(const char *name, const char *describe, const char *detail, const char *body, int slot)
+/* inline NAME BODY|- [+all]: patched in the libraries named by the last `libraries` line, or only found there. */
+static void print_rule(const char *name, const char *describe, const char *detail, const char *body, int slot, bool all)
 {
     if (!libraries[0])
         fail("inline needs a libraries line before it", name);
@@ -416,32 +430,34 @@ static void print_rule(const char *name, const char *describe, const char *detai
         printf("%s\t%s\t64\tinline\n", name, body);
     else
         printf("static const struct tvg_inline_rule tvg_rule_%d TVG_INLINE_SECTION = {{{\"%s\", %s, %s, 0, TVG_NET_INLINE},\n"
-               "    (void (*)(void))%s, NULL, 0x%08xu, 0, NULL}, \"%s\", %d};\n\n",
-               number, name, describe, detail, body, gnu_hash(name), libraries, slot);
+               "    (void (*)(void))%s, NULL, 0x%08xu, 0, %d, NULL}, \"%s\", %d};\n\n",
+               number, name, describe, detail, body, gnu_hash(name), all, libraries, slot);
     number++;
 }
 
 static void read_inline(char **rest)
 {
+    bool all = take_all(*rest);
     const char *name = strtok_r(NULL, " \t\n", rest), *body = name ? strtok_r(NULL, " \t\n", rest) : NULL;
     if (!body || strtok_r(NULL, " \t\n", rest))
-        fail("inline NAME BODY, or inline NAME -", name);
+        fail("inline NAME BODY [+all], or inline NAME -", name);
     bool only_found = strcmp(body, "-") == 0;
     if (output == TO_C && !only_found)
         printf("void %s(void);\n", body);
-    print_rule(name, "NULL", "NULL", only_found ? "NULL" : body, 0);
+    print_rule(name, "NULL", "NULL", only_found ? "NULL" : body, 0, all);
 }
 
-/* vtable CLASS SLOT BODY: the same for the virtual function in a slot, counted from 0, of the class with that typeinfo name. */
+/* vtable CLASS SLOT BODY [+all]: the same for the virtual function in a slot, counted from 0, of the class with that typeinfo name. */
 static void read_vtable(char **rest)
 {
+    bool all = take_all(*rest);
     const char *name = strtok_r(NULL, " \t\n", rest), *slot = name ? strtok_r(NULL, " \t\n", rest) : NULL;
     const char *body = slot ? strtok_r(NULL, " \t\n", rest) : NULL;
     if (!body || strtok_r(NULL, " \t\n", rest))
-        fail("vtable CLASS SLOT BODY", name);
+        fail("vtable CLASS SLOT BODY [+all]", name);
     if (output == TO_C)
         printf("void %s(void);\n", body);
-    print_rule(name, "NULL", "NULL", body, atoi(slot) + 1);
+    print_rule(name, "NULL", "NULL", body, atoi(slot) + 1, all);
 }
 
 static void expand(const struct line *line, const struct element_type *type)
@@ -459,7 +475,7 @@ static void expand(const struct line *line, const struct element_type *type)
         snprintf(function, sizeof function, "body_%s", body);
         if (output == TO_C)
             print_body(line, type, body, true);
-        print_rule(name, has_flag(line, "strided") ? "tvg_blas_describe_strided" : "tvg_blas_describe", detail, function, 0);
+        print_rule(name, has_flag(line, "strided") ? "tvg_blas_describe_strided" : "tvg_blas_describe", detail, function, 0, has_flag(line, "all"));
         return;
     }
     for (int wide = 0; wide < 2; wide++) {
