@@ -101,6 +101,7 @@ struct tvg_gpu_activity {
     uint32_t cause;         /* index into ops: the library call that launched it; UINT32_MAX none */
     int device;
     uint64_t count;
+    uint64_t replays;       /* executions of `cause` that a CUDA graph replayed */
     double seconds, bytes;  /* bytes: of copies and memsets */
 };
 

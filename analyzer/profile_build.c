@@ -797,8 +797,8 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
     for (uint32_t i = 0; i < profile->gpu_count; i++) /* ops on a card run beside the host: the card's busy time is what they cover */
         profile->op_wall_seconds = i == 0 || profile->gpus[i].busy_seconds > profile->op_wall_seconds ? profile->gpus[i].busy_seconds : profile->op_wall_seconds;
     double start = 0, end = 0;
-    if (profile->total_ops) {
-        const struct tvg_process *first = build->process[0];
+    const struct tvg_process *first = build->process[0];
+    if (profile->total_ops && first->seen_ops) { /* a run whose ops were all replayed by graphs has no op record */
         start = (mono_ns(first, busy->first_start) - start_ns) * 1e-9;
         end = (end_ns - mono_ns(first, busy->last_end)) * 1e-9;
     } else {

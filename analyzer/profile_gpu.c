@@ -98,6 +98,7 @@ bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_
             return false;
         double seconds = (double)row->duration_ns * 1e-9, start = (double)row->start_ns, end = start + (double)row->duration_ns;
         at->count++;
+        at->replays += row->replayed == 1;
         at->seconds += seconds;
         at->bytes += (double)row->bytes;
         if (row->bytes) {
@@ -159,6 +160,7 @@ bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, 
         struct tvg_op_stat *owner = &profile->ops[at->cause != UINT32_MAX ? at->cause : at->op];
         owner->seconds += at->seconds;
         owner->gpu_count += at->count;
+        owner->count += at->replays; /* calls captured into a graph have no record of their own */
         if (at->cause == UINT32_MAX)
             owner->count += at->count;
         if (at->cause == UINT32_MAX && at->bytes > 0 && owner->count)

@@ -9,7 +9,7 @@
 
 #include "block.h"
 
-static const char *const column_name[TVG_KERNEL_COLUMNS] = {"duration", "start", "launch", "bytes", "op", "cause", "tid", "stream", "graph"};
+static const char *const column_name[TVG_KERNEL_COLUMNS] = {"duration", "start", "launch", "bytes", "op", "cause", "tid", "stream", "graph", "replayed"};
 
 /* What a column holds. start is against the previous row's end, so durations come first. */
 static uint64_t column_value(const struct tvg_kernel *row, const struct tvg_kernel *previous, int column)
@@ -23,7 +23,8 @@ static uint64_t column_value(const struct tvg_kernel *row, const struct tvg_kern
     case 5: return (uint64_t)row->cause - previous->cause;
     case 6: return (uint64_t)row->tid - previous->tid;
     case 7: return (uint64_t)row->stream - previous->stream;
-    default: return (uint64_t)row->graph - previous->graph;
+    case 8: return (uint64_t)row->graph - previous->graph;
+    default: return (uint64_t)row->replayed - previous->replayed;
     }
 }
 
@@ -38,7 +39,8 @@ static void column_apply(struct tvg_kernel *row, const struct tvg_kernel *previo
     case 5: row->cause = (uint32_t)(difference + previous->cause); break;
     case 6: row->tid = (uint32_t)(difference + previous->tid); break;
     case 7: row->stream = (uint32_t)(difference + previous->stream); break;
-    default: row->graph = (uint32_t)(difference + previous->graph); break;
+    case 8: row->graph = (uint32_t)(difference + previous->graph); break;
+    default: row->replayed = (uint32_t)(difference + previous->replayed); break;
     }
 }
 

@@ -16,9 +16,10 @@ struct tvg_kernel {
     uint32_t tid;         /* thread of the launching call; 0 unknown */
     uint32_t stream;
     uint32_t graph;       /* CUDA graph that replayed it; 0 none */
+    uint32_t replayed;    /* 1: the first kernel of a library call that was captured into the graph, so one execution of that call; else 0 */
 };
 
-enum { TVG_KERNELS_MAX = 8192, TVG_KERNEL_COLUMNS = 9 };
+enum { TVG_KERNELS_MAX = 8192, TVG_KERNEL_COLUMNS = 10 };
 #define TVG_KERNELS_ENCODED_MAX(n) (4096u + (size_t)(n) * 96u)
 #define TVG_KERNELS_SCRATCH(n) (4096u + (size_t)(n) * 24u)
 

@@ -118,8 +118,8 @@ TVG_HOOK_BODY int tvg_hook_cublasLtMatmul(void *handle, void *product, const voi
     tvg_gpu_launches_begin(slot ? slot->op_id : TVG_OP_ID_NONE);
     call.start = tvg_now();
     int status = real(handle, product, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout, algorithm, workspace, workspace_bytes, stream);
-    tvg_gpu_launches_end();
-    if (slot && status == 0)
+    bool ran = tvg_gpu_launches_end();
+    if (slot && status == 0 && ran)
         tvg_call_end(&call, slot, a, b, d);
     else if (status != 0)
         tvg_gpu_call_failed(entry, status);

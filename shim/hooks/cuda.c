@@ -74,3 +74,14 @@ TVG_HOOK_BODY int tvg_hook_cuptiActivityRegisterCallbacks(void *request, void *c
     tvg_cupti_yield(tvg_object_name(caller, NULL));
     return real(request, complete);
 }
+
+/* So does the place of the one subscriber to its callbacks. */
+int tvg_hook_cuptiSubscribe(void **subscriber, void *function, void *context);
+TVG_HOOK_BODY int tvg_hook_cuptiSubscribe(void **subscriber, void *function, void *context)
+{
+    TVG_TAKE_ENTRY(entry);
+    void *const caller = __builtin_return_address(0);
+    int (*real)(void **, void *, void *) = (int (*)(void **, void *, void *))(uintptr_t)tvg_target(entry, caller);
+    tvg_cupti_yield(tvg_object_name(caller, NULL));
+    return real(subscriber, function, context);
+}

@@ -354,12 +354,12 @@ TVG_HOOK_BODY int tvg_hook_cudnnBackendExecute(void *handle, void *plan, void *p
     int status = real(handle, plan, pack);
     uint64_t end = tvg_now();
     saved = errno;
-    tvg_gpu_launches_end();
+    bool ran = tvg_gpu_launches_end();
     tvg_call_release(&call);
     call.thread = NULL;
     if (status != 0)
         tvg_gpu_call_failed(entry, status);
-    else if (op_id != TVG_OP_ID_NONE)
+    else if (ran && op_id != TVG_OP_ID_NONE)
         tvg_op_record(op_id, start, end, NULL, NULL, NULL);
     errno = saved;
     return status;

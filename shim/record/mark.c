@@ -1,4 +1,5 @@
 /* What the host says of its own work: units, pause and resume, the end of warm-up. Each is one MARK block. */
+#include "../sources/source.h"
 #include "state.h"
 #include "sys.h"
 
@@ -54,6 +55,7 @@ TVG_EXPORT void tvg_pause(void)
     if (!__atomic_exchange_n(&tvg_state.paused, 1, __ATOMIC_ACQ_REL) && tvg_recording()) {
         __atomic_or_fetch(tvg_generation, 1, __ATOMIC_RELEASE);
         tvg_mark("pause", 0);
+        tvg_sources_pause(true);
     }
     tvg_quiet_end(&quiet);
 }
@@ -63,6 +65,7 @@ TVG_EXPORT void tvg_resume(void)
     struct tvg_quiet quiet;
     tvg_quiet_begin(&quiet);
     if (__atomic_exchange_n(&tvg_state.paused, 0, __ATOMIC_ACQ_REL) && tvg_recording()) {
+        tvg_sources_pause(false);
         tvg_mark("resume", 0);
         __atomic_and_fetch(tvg_generation, ~(uint64_t)1, __ATOMIC_RELEASE);
     }

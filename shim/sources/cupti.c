@@ -19,6 +19,7 @@
 #include "../../trace/kernels.h"
 #include "../record/record.h"
 #include "cupti_abi.h"
+#include "cupti_launches.h"
 #include "gpu.h"
 #include "tables.h"
 
@@ -30,18 +31,13 @@ static struct {
     int (*RegisterTimestampCallback)(uint64_t (*)(void));
     int (*Enable)(int kind);
     int (*Disable)(int kind);
-    int (*EnableRuntimeApi)(uint32_t callback, uint8_t enable);
-    int (*EnableDriverApi)(uint32_t callback, uint8_t enable);
     int (*GetNextRecord)(uint8_t *buffer, size_t valid, void **record);
     int (*FlushAll)(uint32_t flag);
     int (*GetNumDroppedRecords)(void *context, uint32_t stream, size_t *dropped);
-    int (*PushExternalCorrelationId)(int kind, uint64_t id);
-    int (*PopExternalCorrelationId)(int kind, uint64_t *last);
     int (*GetResultString)(int result, const char **text);
-    int (*SetThreadIdType)(int type);
 } cupti;
 
-enum { BUFFER_BYTES = 1 << 20, BUFFERS = 128, LAUNCHES = 1 << 17, PENDING = 16384, KERNEL_CACHE = 1 << 14, DEVICES = 16, FLUSH_MS = 200 };
+enum { BUFFER_BYTES = 1 << 20, BUFFERS = 128, KERNEL_CACHE = 1 << 14, DEVICES = 16, FLUSH_MS = 200 };
 
 static atomic_bool active; /* activity is being recorded by us */
 static pid_t owner;
@@ -51,21 +47,6 @@ static pthread_mutex_t drain = PTHREAD_MUTEX_INITIALIZER;
 static uint8_t *free_buffers[BUFFERS];
 static int free_count, made_count;
 static atomic_flag free_lock = ATOMIC_FLAG_INIT;
-
-/* What is known of a launch, by correlation id: they count up, so the low bits are the place. */
-struct launch {
-    uint32_t correlation, tid, cause;
-    uint64_t start_ns;
-};
-static struct launch *launches;
-
-/* Kernels whose launch has not been seen yet: API records can lie in a buffer that completes later. */
-struct pending {
-    struct tvg_kernel row;
-    uint32_t correlation, device;
-};
-static struct pending *pending;
-static uint32_t pending_count;
 
 static struct {
     struct tvg_kernel *rows;
@@ -141,48 +122,22 @@ static void put_row(uint32_t device, const struct tvg_kernel *row)
         write_rows(device);
 }
 
-static struct launch *launch_of(uint32_t correlation)
+/* A launch is seen before the work it launches: by its correlation id, and for what a graph replays by its node too. */
+static void put_activity(struct tvg_kernel *row, uint32_t correlation, uint64_t node, uint32_t device)
 {
-    struct launch *launch = &launches[correlation & (LAUNCHES - 1)];
-    if (launch->correlation != correlation)
-        *launch = (struct launch){.correlation = correlation, .cause = TVG_OP_ID_NONE};
-    return launch;
-}
-
-static bool tie_to_launch(struct tvg_kernel *row, uint32_t correlation)
-{
-    const struct launch *launch = &launches[correlation & (LAUNCHES - 1)];
-    if (launch->correlation != correlation || !launch->tid)
-        return false;
-    row->launch_ns = launch->start_ns;
-    row->tid = launch->tid;
-    row->cause = launch->cause;
-    return true;
-}
-
-static void put_activity(struct tvg_kernel *row, uint32_t correlation, uint32_t device)
-{
-    if (tie_to_launch(row, correlation)) {
-        put_row(device, row);
-        return;
+    struct tvg_launch launch;
+    row->cause = TVG_OP_ID_NONE;
+    if (tvg_launch_of(correlation, &launch)) {
+        row->launch_ns = launch.start_ns;
+        row->tid = launch.tid;
+        row->cause = launch.cause;
     }
-    if (pending_count == PENDING) { /* the oldest will find no launch any more */
-        put_row(pending[0].device, &pending[0].row);
-        memmove(pending, pending + 1, sizeof *pending * --pending_count);
+    if (node) {
+        bool first;
+        row->cause = tvg_node_cause(node, &first);
+        row->replayed = first;
     }
-    pending[pending_count++] = (struct pending){*row, correlation, device};
-}
-
-static void settle_pending(bool all)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < pending_count; i++) {
-        if (tie_to_launch(&pending[i].row, pending[i].correlation) || all)
-            put_row(pending[i].device, &pending[i].row);
-        else
-            pending[kept++] = pending[i];
-    }
-    pending_count = kept;
+    put_row(device, row);
 }
 
 /* The dictionary entry of a kernel with its launch shape: a busy card is grid, block, registers and shared memory, not residency. */
@@ -239,38 +194,23 @@ static void take_record(const void *record)
     case CUPTI_KIND_CONCURRENT_KERNEL: {
         const struct cupti_kernel *kernel = record;
         struct tvg_kernel row = {.start_ns = kernel->start, .duration_ns = kernel->end - kernel->start, .op_id = kernel_op(kernel),
-                                 .cause = TVG_OP_ID_NONE, .stream = kernel->stream, .graph = kernel->graph_node ? kernel->graph : 0};
-        put_activity(&row, kernel->correlation, kernel->device);
+                                 .stream = kernel->stream, .graph = kernel->graph_node ? kernel->graph : 0};
+        put_activity(&row, kernel->correlation, kernel->graph_node, kernel->device);
         break;
     }
     case CUPTI_KIND_MEMCPY: {
         const struct cupti_memcpy *copy = record;
-        struct tvg_kernel row = {.start_ns = copy->start, .duration_ns = copy->end - copy->start, .bytes = copy->bytes, .cause = TVG_OP_ID_NONE,
-                                 .op_id = transfer_op(TVG_KIND_COPY, copy_name(copy->copy_kind), copy->device), .stream = copy->stream};
-        tie_to_launch(&row, copy->correlation); /* API records of copies are not asked for: they are tied only inside a library call */
-        put_row(copy->device, &row);
+        struct tvg_kernel row = {.start_ns = copy->start, .duration_ns = copy->end - copy->start, .bytes = copy->bytes, .stream = copy->stream,
+                                 .op_id = transfer_op(TVG_KIND_COPY, copy_name(copy->copy_kind), copy->device),
+                                 .graph = copy->graph_node ? copy->graph : 0};
+        put_activity(&row, copy->correlation, copy->graph_node, copy->device);
         break;
     }
     case CUPTI_KIND_MEMSET: {
         const struct cupti_memset *set = record;
-        struct tvg_kernel row = {.start_ns = set->start, .duration_ns = set->end - set->start, .bytes = set->bytes, .cause = TVG_OP_ID_NONE,
-                                 .op_id = transfer_op(TVG_KIND_MEMSET, "memset", set->device), .stream = set->stream};
-        tie_to_launch(&row, set->correlation);
-        put_row(set->device, &row);
-        break;
-    }
-    case CUPTI_KIND_RUNTIME:
-    case CUPTI_KIND_DRIVER: {
-        const struct cupti_api *api = record;
-        struct launch *launch = launch_of(api->correlation);
-        launch->tid = api->thread;
-        launch->start_ns = api->start;
-        break;
-    }
-    case CUPTI_KIND_EXTERNAL_CORRELATION: {
-        const struct cupti_external *external = record;
-        if (external->external_kind == CUPTI_EXTERNAL_CUSTOM0)
-            launch_of(external->correlation)->cause = (uint32_t)external->external_id;
+        struct tvg_kernel row = {.start_ns = set->start, .duration_ns = set->end - set->start, .bytes = set->bytes, .stream = set->stream,
+                                 .op_id = transfer_op(TVG_KIND_MEMSET, "memset", set->device), .graph = set->graph_node ? set->graph : 0};
+        put_activity(&row, set->correlation, set->graph_node, set->device);
         break;
     }
     default:
@@ -287,7 +227,6 @@ static void on_complete(void *context, uint32_t stream, uint8_t *buffer, size_t 
         void *record = NULL;
         while (valid && cupti.GetNextRecord(buffer, valid, &record) == CUPTI_OK)
             take_record(record);
-        settle_pending(false);
         for (uint32_t device = 0; device < DEVICES; device++)
             write_rows(device);
         size_t dropped = 0;
@@ -319,7 +258,6 @@ static void end_recording(bool forced)
         return;
     cupti.FlushAll(forced ? CUPTI_FLUSH_FORCED : 0);
     pthread_mutex_lock(&drain);
-    settle_pending(true);
     for (uint32_t device = 0; device < DEVICES; device++)
         write_rows(device);
     pthread_mutex_unlock(&drain);
@@ -328,15 +266,16 @@ static void end_recording(bool forced)
 /* Registered after cuInit, so that it runs before the driver's own exit handlers. */
 static void at_exit(void) { end_recording(true); }
 
-static void disable_kinds(void)
+static const int kinds[] = {CUPTI_KIND_CONCURRENT_KERNEL, CUPTI_KIND_MEMCPY, CUPTI_KIND_MEMSET};
+
+/* While the host has paused the recording, its launches cost nothing. */
+static void cupti_pause(bool paused)
 {
-    static const int kinds[] = {CUPTI_KIND_CONCURRENT_KERNEL, CUPTI_KIND_MEMCPY, CUPTI_KIND_MEMSET, CUPTI_KIND_EXTERNAL_CORRELATION};
+    if (!atomic_load(&active) || getpid() != owner)
+        return;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        cupti.Disable(kinds[i]);
-    for (size_t i = 0; i < sizeof cupti_runtime_launches / sizeof cupti_runtime_launches[0]; i++)
-        cupti.EnableRuntimeApi(cupti_runtime_launches[i], 0);
-    for (size_t i = 0; i < sizeof cupti_driver_launches / sizeof cupti_driver_launches[0]; i++)
-        cupti.EnableDriverApi(cupti_driver_launches[i], 0);
+        paused ? cupti.Disable(kinds[i]) : cupti.Enable(kinds[i]);
+    tvg_launches_enable(!paused);
 }
 
 static atomic_bool taken_by_host;
@@ -346,8 +285,10 @@ void tvg_cupti_yield(const char *to_whom)
     atomic_store(&taken_by_host, true);
     if (!atomic_load(&active))
         return;
-    disable_kinds();
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        cupti.Disable(kinds[i]);
     end_recording(true);
+    tvg_launches_stop();
     tvg_note("source-yielded", "cupti", to_whom);
 }
 
@@ -391,15 +332,10 @@ static bool cupti_start(void)
         {"cuptiActivityRegisterTimestampCallback", &cupti.RegisterTimestampCallback, true},
         {"cuptiActivityEnable", &cupti.Enable, true},
         {"cuptiActivityDisable", &cupti.Disable, true},
-        {"cuptiActivityEnableRuntimeApi", &cupti.EnableRuntimeApi, true},
-        {"cuptiActivityEnableDriverApi", &cupti.EnableDriverApi, true},
         {"cuptiActivityGetNextRecord", &cupti.GetNextRecord, true},
         {"cuptiActivityFlushAll", &cupti.FlushAll, true},
         {"cuptiActivityGetNumDroppedRecords", &cupti.GetNumDroppedRecords, false},
-        {"cuptiActivityPushExternalCorrelationId", &cupti.PushExternalCorrelationId, true},
-        {"cuptiActivityPopExternalCorrelationId", &cupti.PopExternalCorrelationId, true},
         {"cuptiGetResultString", &cupti.GetResultString, false},
-        {"cuptiSetThreadIdType", &cupti.SetThreadIdType, false},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         void *symbol = dlsym(handle, wanted[i].name);
@@ -409,32 +345,30 @@ static bool cupti_start(void)
         }
         memcpy(wanted[i].place, &symbol, sizeof symbol);
     }
-    launches = take_memory(sizeof *launches * LAUNCHES);
-    pending = take_memory(sizeof *pending * PENDING);
     kernel_cache = take_memory(sizeof *kernel_cache * KERNEL_CACHE);
     encode_space = take_memory(TVG_KERNELS_ENCODED_MAX(TVG_KERNELS_MAX) + TVG_KERNELS_SCRATCH(TVG_KERNELS_MAX));
-    if (!launches || !pending || !kernel_cache || !encode_space) {
+    if (!kernel_cache || !encode_space) {
         tvg_note("source-refused", "cupti", "no memory");
         return false;
     }
     owner = getpid();
-    if (cupti.SetThreadIdType)
-        cupti.SetThreadIdType(CUPTI_THREAD_ID_SYSTEM); /* as gettid: what blocks of ops carry */
     int result = cupti.RegisterTimestampCallback(monotonic_ns);
     if (result != CUPTI_OK)
         return refuse("the timestamp callback", result);
     if ((result = cupti.RegisterCallbacks(on_request, on_complete)) != CUPTI_OK)
         return refuse("the buffer callbacks", result);
-    if ((result = cupti.Enable(CUPTI_KIND_CONCURRENT_KERNEL)) != CUPTI_OK)
+    const char *why = NULL;
+    if (!tvg_launches_start(handle, &why)) {
+        tvg_note("source-refused", "cupti", why);
+        return false;
+    }
+    if ((result = cupti.Enable(kinds[0])) != CUPTI_OK) {
+        tvg_launches_stop();
         return refuse("kernel activity", result);
-    static const int optional[] = {CUPTI_KIND_MEMCPY, CUPTI_KIND_MEMSET, CUPTI_KIND_EXTERNAL_CORRELATION};
-    for (size_t i = 0; i < sizeof optional / sizeof optional[0]; i++)
-        if ((result = cupti.Enable(optional[i])) != CUPTI_OK)
-            refuse(optional[i] == CUPTI_KIND_EXTERNAL_CORRELATION ? "external correlation" : "copies", result);
-    for (size_t i = 0; i < sizeof cupti_runtime_launches / sizeof cupti_runtime_launches[0]; i++)
-        cupti.EnableRuntimeApi(cupti_runtime_launches[i], 1); /* ids that this version lacks are refused one by one */
-    for (size_t i = 0; i < sizeof cupti_driver_launches / sizeof cupti_driver_launches[0]; i++)
-        cupti.EnableDriverApi(cupti_driver_launches[i], 1);
+    }
+    for (size_t i = 1; i < sizeof kinds / sizeof kinds[0]; i++)
+        if ((result = cupti.Enable(kinds[i])) != CUPTI_OK)
+            refuse("copies", result);
     atomic_store_explicit(&active, true, memory_order_release);
     atexit(at_exit);
     if (!tvg_source_thread(flush_loop))
@@ -444,17 +378,4 @@ static bool cupti_start(void)
 
 static void cupti_stop(void) { end_recording(true); }
 
-void tvg_gpu_launches_begin(uint32_t op_id)
-{
-    if (atomic_load_explicit(&active, memory_order_relaxed))
-        cupti.PushExternalCorrelationId(CUPTI_EXTERNAL_CUSTOM0, op_id);
-}
-
-void tvg_gpu_launches_end(void)
-{
-    uint64_t last;
-    if (atomic_load_explicit(&active, memory_order_relaxed))
-        cupti.PopExternalCorrelationId(CUPTI_EXTERNAL_CUSTOM0, &last);
-}
-
-const struct tvg_source tvg_source_cupti = {.name = "cupti", .by_default = true, .with_cuda = true, .start = cupti_start, .stop = cupti_stop};
+const struct tvg_source tvg_source_cupti = {.name = "cupti", .by_default = true, .with_cuda = true, .start = cupti_start, .pause = cupti_pause, .stop = cupti_stop};

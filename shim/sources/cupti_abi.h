@@ -7,11 +7,10 @@
 #include <stdint.h>
 
 enum {
-    CUPTI_KIND_MEMCPY = 1, CUPTI_KIND_MEMSET = 2, CUPTI_KIND_DRIVER = 4, CUPTI_KIND_RUNTIME = 5, CUPTI_KIND_CONCURRENT_KERNEL = 10,
-    CUPTI_KIND_SYNCHRONIZATION = 38, CUPTI_KIND_EXTERNAL_CORRELATION = 39,
+    CUPTI_KIND_MEMCPY = 1, CUPTI_KIND_MEMSET = 2, CUPTI_KIND_CONCURRENT_KERNEL = 10
 };
 enum { CUPTI_OK = 0, CUPTI_REFUSED_PRIVILEGES = 35, CUPTI_TAKEN = 39 };
-enum { CUPTI_THREAD_ID_SYSTEM = 1, CUPTI_FLUSH_FORCED = 1, CUPTI_EXTERNAL_CUSTOM0 = 3 };
+enum { CUPTI_FLUSH_FORCED = 1 };
 
 struct cupti_kernel {
     uint32_t kind;
@@ -39,35 +38,52 @@ struct cupti_memcpy {
     uint32_t kind;
     uint8_t copy_kind, source_kind, destination_kind, flags;
     uint64_t bytes, start, end;
-    uint32_t device, context, stream, correlation;
+    uint32_t device, context, stream, correlation, runtime_correlation, padding;
+    void *reserved;
+    uint64_t graph_node;
+    uint32_t graph;
 } __attribute__((packed, aligned(8)));
 
 struct cupti_memset {
     uint32_t kind, value;
     uint64_t bytes, start, end;
     uint32_t device, context, stream, correlation;
+    uint16_t flags, memory_kind;
+    uint32_t padding;
+    void *reserved;
+    uint64_t graph_node;
+    uint32_t graph;
 } __attribute__((packed, aligned(8)));
 
-struct cupti_api {
-    uint32_t kind, callback;
-    uint64_t start, end;
-    uint32_t process, thread, correlation, result;
-} __attribute__((packed, aligned(8)));
+/* The callback interface: what cuptiSubscribe's function gets. */
+enum { CUPTI_DOMAIN_DRIVER = 1, CUPTI_DOMAIN_RESOURCE = 3, CUPTI_SITE_ENTER = 0, CUPTI_NODE_KERNEL = 0 };
+enum { CUPTI_RESOURCE_GRAPHNODE_CREATED = 13, CUPTI_RESOURCE_GRAPHNODE_CLONED = 20 };
 
-struct cupti_external {
-    uint32_t kind, external_kind;
-    uint64_t external_id;
-    uint32_t correlation, reserved;
-} __attribute__((packed, aligned(8)));
+struct cupti_callback_data {
+    int32_t site;
+    const char *function_name;
+    const void *function_params;
+    void *return_value;
+    const char *symbol_name;
+    void *context;
+    uint32_t context_id;
+    uint64_t *correlation_data;
+    uint32_t correlation;
+};
 
-struct cupti_synchronization {
-    uint32_t kind, type;
-    uint64_t start, end;
-    uint32_t correlation, context, stream;
-} __attribute__((packed, aligned(8)));
+struct cupti_resource_data {
+    void *context, *stream, *descriptor;
+};
 
-/* API calls that start device work; only these are recorded. The numbers are CUPTI's callback ids and never change. */
-static const uint32_t cupti_runtime_launches[] = {13, 211, 213, 214, 269, 270, 272, 311, 312, 430, 431, 505, 506};
-static const uint32_t cupti_driver_launches[] = {115, 116, 117, 307, 442, 477, 478, 480, 514, 515, 652, 653};
+struct cupti_graph_data {
+    void *graph, *original_graph, *node, *original_node;
+    int32_t node_type;
+    void *dependency, *graph_exec;
+};
+
+/* Driver calls that start device work, one for each piece of work, whatever the process called above them. The numbers are CUPTI's callback ids
+ * and never change: launches of kernels and graphs, copies and memsets that don't wait. */
+static const uint32_t cupti_driver_launches[] = {115, 116, 117, 307, 442, 477, 478, 480, 514, 515, 652, 653,
+                                                 216, 218, 220, 222, 224, 226, 277, 279, 281, 306, 418, 421, 422, 423};
 
 #endif

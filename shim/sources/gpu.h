@@ -9,9 +9,10 @@
 /* Called by the cuInit wrapper after it succeeded, in the thread that called it. Starts what TVG_SOURCES allows; later calls do nothing. */
 void tvg_gpu_initialised(void);
 
-/* Around the real call of a recorded GPU library function: launches in between are tied to op `op_id`. Nothing while CUPTI is not ours. */
+/* Around the real call of a recorded GPU library function: launches in between are tied to op `op_id`. _end gives false when the call did not
+ * run but was captured into a CUDA graph: then it is not to be recorded, each replay of its first kernel counts it. (True while CUPTI is not ours.) */
 void tvg_gpu_launches_begin(uint32_t op_id);
-void tvg_gpu_launches_end(void);
+bool tvg_gpu_launches_end(void);
 /* Says once for each function and status that a call returned an error: it computed nothing and is not recorded. */
 struct tvg_entry;
 void tvg_gpu_call_failed(const struct tvg_entry *entry, int status);

@@ -23,6 +23,8 @@ struct tvg_source {
      * recorder take its slower path. */
     void (*on_begin)(const struct tvg_slot *slot);
     void (*on_end)(const struct tvg_slot *slot);
+    /* Called when the host pauses the recording and when it goes on, or NULL. */
+    void (*pause)(bool paused);
     /* Called at a clean end and in a forked child before it starts anew, or NULL. */
     void (*stop)(void);
 };
@@ -39,6 +41,8 @@ void tvg_sources_configure(void);
 void tvg_sources_start(void);
 /* Starts the chosen sources that wait for CUDA: after cuInit succeeded (gpu.h). Once per process. */
 void tvg_sources_start_cuda(void);
+/* The host paused the recording (tvg_pause), or goes on. */
+void tvg_sources_pause(bool paused);
 /* After each block of ops was written. Several threads may call it at once. */
 void tvg_sources_block(void);
 /* At a clean end, before the END block; and in a forked child. */

@@ -120,6 +120,14 @@ void tvg_sources_start_cuda(void)
     errno = saved;
 }
 
+void tvg_sources_pause(bool paused)
+{
+    int saved = errno;
+    for (int i = 0; tvg_sources[i]; i++)
+        if (started[i] && tvg_sources[i]->pause) tvg_sources[i]->pause(paused);
+    errno = saved;
+}
+
 void tvg_sources_block(void)
 {
     int saved = errno;

@@ -325,8 +325,8 @@ static void print_body(const struct line *line, const struct element_type *type,
         printf("    tvg_gpu_launches_begin(slot ? slot->op_id : TVG_OP_ID_NONE);\n");
     printf("    call.start = tvg_now();\n    %sTVG_FUNCTION(real_%s, target)(", kept, body);
     print_parameters(line, type, false);
-    printf(");\n%s    if (TVG_LIKELY(slot != NULL%s))\n        tvg_call_end(&call, slot", status ? "    tvg_gpu_launches_end();\n" : "",
-           status ? " && (int32_t)result == 0" : "");
+    printf(");\n%s    if (TVG_LIKELY(slot != NULL%s))\n        tvg_call_end(&call, slot", status ? "    const bool ran = tvg_gpu_launches_end();\n" : "",
+           status ? " && (int32_t)result == 0 && ran" : "");
     for (char operand = 'a'; operand <= 'c'; operand++) {
         if (groups)
             printf(", first[%d]", operand - 'a');
@@ -335,7 +335,7 @@ static void print_body(const struct line *line, const struct element_type *type,
     }
     printf(");\n");
     if (status)
-        printf("    else\n        tvg_gpu_call_failed(entry, (int)result);\n");
+        printf("    else if ((int32_t)result != 0)\n        tvg_gpu_call_failed(entry, (int)result);\n");
     printf("%s}\n\n", line->returns ? "    return result;\n" : "");
 }
 

@@ -42,6 +42,16 @@ def test_kernels_belong_to_the_call_that_launched_them(stand_ins, tmp_path):
     assert [(op["name"], op["count"]) for op in own] == [("elementwise_kernel", 20)]
 
 
+def test_what_a_graph_captured_counts_once_for_each_replay(stand_ins, tmp_path):
+    data = report(record(stand_ins, tmp_path, "graph").trace)
+    small = [op for op in data["ops"] if op["function"] == "cublasSgemm_v2" and op["m"] == 8]
+    assert [(op["count"], op["flop"]) for op in small] == [(5, 5 * 2 * 8 * 8 * 8)] * 2  # two captured calls, five replays; the capture ran nothing
+    assert [op["seconds"] for op in small] == pytest.approx([10 * 50e-6] * 2, rel=1e-6)  # two kernels a call
+    assert data["totals"]["flop"] == 20 * 2 * 96 * 64 * 32 + 10 * 2 * 8 * 8 * 8
+    own = [op["count"] for op in data["ops"] if op["function"] == "kernel" and op["count"]]
+    assert sum(own) == 20 + 5
+
+
 def test_the_meter_is_the_total(stand_ins, tmp_path):
     data = report(record(stand_ins, tmp_path).trace)
     energy = data["totals"]["energy_j"]

@@ -23,12 +23,12 @@ static void offsets_are_those_of_the_documented_interface(void **unused)
     assert_int_equal(offsetof(struct cupti_memcpy, bytes), 8);
     assert_int_equal(offsetof(struct cupti_memcpy, correlation), 44);
     assert_int_equal(offsetof(struct cupti_memset, correlation), 44);
-    assert_int_equal(offsetof(struct cupti_api, thread), 28);
-    assert_int_equal(offsetof(struct cupti_api, correlation), 32);
-    assert_int_equal(offsetof(struct cupti_external, external_id), 8);
-    assert_int_equal(offsetof(struct cupti_external, correlation), 16);
-    assert_int_equal(sizeof(struct cupti_api), 40);
-    assert_int_equal(sizeof(struct cupti_external), 24);
+    assert_int_equal(offsetof(struct cupti_memcpy, graph_node), 64);
+    assert_int_equal(offsetof(struct cupti_memset, graph_node), 64);
+    assert_int_equal(offsetof(struct cupti_callback_data, correlation), 64);
+    assert_int_equal(offsetof(struct cupti_resource_data, descriptor), 16);
+    assert_int_equal(offsetof(struct cupti_graph_data, node), 16);
+    assert_int_equal(offsetof(struct cupti_graph_data, node_type), 32);
 }
 
 int main(void)

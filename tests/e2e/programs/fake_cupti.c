@@ -13,8 +13,12 @@ static uint64_t (*now)(void);
 static uint8_t *buffer;
 static size_t size, used;
 static uint32_t correlation;
-static uint64_t external[16];
-static int depth, enabled[64], registrations;
+static int enabled[64], registrations;
+static void (*subscribed)(void *, int, uint32_t, const void *);
+static uint64_t node_count;  /* nodes made so far: a node's id, and its handle */
+static uint64_t capture[64]; /* the graph being captured, or captured */
+static const char *capture_name[64];
+static int captured, capturing;
 
 int cuptiActivityRegisterCallbacks(void *r, void *c)
 {
@@ -26,17 +30,25 @@ int cuptiActivityRegisterCallbacks(void *r, void *c)
 int cuptiActivityRegisterTimestampCallback(uint64_t (*f)(void)) { now = f; return 0; }
 int cuptiActivityEnable(int kind) { enabled[kind] = 1; return 0; }
 int cuptiActivityDisable(int kind) { enabled[kind] = 0; return 0; }
-int cuptiActivityEnableRuntimeApi(uint32_t id, uint8_t on) { (void)id, (void)on; return 0; }
-int cuptiActivityEnableDriverApi(uint32_t id, uint8_t on) { (void)id, (void)on; return 0; }
-int cuptiActivityPushExternalCorrelationId(int kind, uint64_t id) { (void)kind; external[depth++] = id; return 0; }
-int cuptiActivityPopExternalCorrelationId(int kind, uint64_t *last) { (void)kind; *last = external[--depth]; return 0; }
+int cuptiSubscribe(void **handle, void *function, void *context)
+{
+    (void)context;
+    if (subscribed)
+        return CUPTI_TAKEN;
+    *handle = &subscribed;
+    subscribed = (void (*)(void *, int, uint32_t, const void *))(uintptr_t)function;
+    return 0;
+}
+int cuptiUnsubscribe(void *handle) { (void)handle; subscribed = NULL; return 0; }
+int cuptiEnableCallback(uint32_t on, void *handle, int domain, uint32_t id) { (void)on, (void)handle, (void)domain, (void)id; return 0; }
+int cuptiGetGraphNodeId(void *node, uint64_t *id) { *id = (uint64_t)(uintptr_t)node; return 0; }
 int cuptiGetResultString(int result, const char **text) { (void)result; *text = "CUPTI_ERROR_INSUFFICIENT_PRIVILEGES"; return 0; }
 
 static size_t length_of(const void *record)
 {
     uint32_t kind;
     memcpy(&kind, record, sizeof kind);
-    return kind == CUPTI_KIND_CONCURRENT_KERNEL ? 216 : kind == CUPTI_KIND_EXTERNAL_CORRELATION ? 24 : 40;
+    return kind == CUPTI_KIND_CONCURRENT_KERNEL ? 216 : 80;
 }
 int cuptiActivityGetNextRecord(uint8_t *b, size_t valid, void **record)
 {
@@ -69,20 +81,54 @@ static void put(const void *record, size_t bytes)
     memcpy(buffer + used, record, bytes);
     used += bytes;
 }
+static void put_kernel(const char *name, uint64_t at, uint64_t ns, int blocks, uint64_t node)
+{
+    uint8_t bytes[216] = {0};
+    struct cupti_kernel kernel = {.kind = CUPTI_KIND_CONCURRENT_KERNEL, .registers = 32, .start = at, .end = at + ns, .device = 0, .stream = 7, .grid = {blocks, 1, 1}, .block = {128, 1, 1},
+                                  .correlation = correlation, .name = name, .graph_node = node, .graph = node ? 2 : 0};
+    memcpy(bytes, &kernel, sizeof kernel);
+    put(bytes, sizeof bytes);
+}
+static void say_driver(uint32_t id)
+{
+    struct cupti_callback_data data = {.site = CUPTI_SITE_ENTER, .correlation = ++correlation};
+    if (subscribed)
+        subscribed(NULL, CUPTI_DOMAIN_DRIVER, id, &data);
+}
+static void say_node(uint32_t id, uint64_t node, uint64_t original)
+{
+    struct cupti_graph_data graph = {.node = (void *)(uintptr_t)node, .original_node = (void *)(uintptr_t)original, .node_type = CUPTI_NODE_KERNEL};
+    struct cupti_resource_data resource = {.descriptor = &graph};
+    if (subscribed)
+        subscribed(NULL, CUPTI_DOMAIN_RESOURCE, id, &resource);
+}
 void fake_cupti_launch(const char *name, uint64_t ns, int blocks)
 {
+    if (capturing) {
+        say_driver(307);
+        capture_name[captured] = name;
+        capture[captured++] = ++node_count;
+        say_node(CUPTI_RESOURCE_GRAPHNODE_CREATED, node_count, 0);
+        return;
+    }
     if (!enabled[CUPTI_KIND_CONCURRENT_KERNEL] || !request)
         return;
-    uint64_t at = now();
-    correlation++;
-    struct cupti_api api = {.kind = CUPTI_KIND_RUNTIME, .callback = 211, .start = at, .end = at + 500, .process = (uint32_t)getpid(), .thread = (uint32_t)syscall(SYS_gettid), .correlation = correlation};
-    struct cupti_external tie = {.kind = CUPTI_KIND_EXTERNAL_CORRELATION, .external_kind = CUPTI_EXTERNAL_CUSTOM0, .external_id = depth ? external[depth - 1] : 0, .correlation = correlation};
-    uint8_t bytes[216] = {0};
-    struct cupti_kernel kernel = {.kind = CUPTI_KIND_CONCURRENT_KERNEL, .registers = 32, .start = at + 1000, .end = at + 1000 + ns, .device = 0, .stream = 7, .grid = {blocks, 1, 1}, .block = {128, 1, 1},
-                                  .correlation = correlation, .name = name};
-    memcpy(bytes, &kernel, sizeof kernel);
-    put(bytes, sizeof bytes); /* before its launch, as happens when buffers of two threads come in another order */
-    if (depth)
-        put(&tie, 24);
-    put(&api, sizeof api);
+    say_driver(307);
+    put_kernel(name, now() + 1000, ns, blocks, 0);
+}
+void fake_cupti_capture(int on)
+{
+    capturing = on;
+    for (int i = 0; !on && i < captured; i++) { /* instantiated: every node is copied, and the copy is what replays */
+        say_node(CUPTI_RESOURCE_GRAPHNODE_CREATED, ++node_count, 0);
+        say_node(CUPTI_RESOURCE_GRAPHNODE_CLONED, node_count, capture[i]);
+        capture[i] = node_count;
+    }
+}
+void fake_cupti_replay(void)
+{
+    say_driver(514);
+    uint64_t at = now() + 1000;
+    for (int i = 0; i < captured; i++, at += 60000)
+        put_kernel(capture_name[i], at, 50000, 64, capture[i]);
 }

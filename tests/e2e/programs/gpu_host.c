@@ -32,6 +32,15 @@ int main(int count, char **arguments)
     }
     if (cublasSgemm_v2(0, 0, 0, -1, 1, 1, &one, room, 1, room, 1, &one, room, 1) != 7)
         return 7;
+    if (strcmp(how, "graph") == 0) { /* two products and a kernel captured; replayed five times */
+        fake_cupti_capture(1);
+        cublasSgemm_v2(0, 0, 1, 8, 8, 8, &one, room, 8, room, 8, &one, room, 8);
+        fake_cupti_launch("elementwise_kernel", 0, 1);
+        cublasSgemm_v2(0, 0, 1, 8, 8, 8, &one, room, 8, room, 8, &one, room, 8);
+        fake_cupti_capture(0);
+        for (int i = 0; i < 5; i++)
+            fake_cupti_replay();
+    }
     if (strcmp(how, "profiler") == 0) {
         cuptiActivityRegisterCallbacks((void *)(uintptr_t)nobody, (void *)(uintptr_t)nobody);
         puts("the host's own profiler is on");

@@ -1,0 +1,246 @@
+/* CUPTI's callback interface: who launches what, and which library call each graph node was captured from. See cupti_launches.h.
+ * A callback runs in the launching thread: it stores a few words. Only the making of graph nodes takes a lock. */
+#include "cupti_launches.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../record/record.h"
+#include "../record/sys.h"
+#include "cupti_abi.h"
+#include "gpu.h"
+#include "tables.h"
+
+typedef void callback(void *context, int domain, uint32_t id, const void *data);
+static struct {
+    int (*Subscribe)(void **subscriber, callback *function, void *context);
+    int (*Unsubscribe)(void *subscriber);
+    int (*EnableCallback)(uint32_t enable, void *subscriber, int domain, uint32_t id);
+    int (*GetGraphNodeId)(void *node, uint64_t *id);
+} cupti;
+static void *subscriber;
+
+/* The library call that this thread is in, and what its launches became. */
+static __thread struct {
+    uint32_t cause;    /* op id + 1; 0: in none */
+    uint32_t captured; /* kernel nodes made since it began */
+    uint32_t tid;
+} in_call __attribute__((tls_model("initial-exec")));
+
+enum { LAUNCHES = 1 << 17, NODES_FIRST = 1 << 12, NODES_MOST = 1 << 22 };
+
+/* By correlation id: they count up, so the low bits are the place. The id is written last. */
+static struct place {
+    _Atomic uint32_t correlation;
+    uint32_t tid, cause;
+    uint64_t start_ns;
+} *launches;
+
+static struct node {
+    uint64_t id;    /* 0: free */
+    uint32_t cause; /* op id + 1 */
+    uint32_t first;
+} *nodes;
+static uint32_t node_capacity, node_count;
+static bool nodes_full;
+static atomic_flag node_lock = ATOMIC_FLAG_INIT;
+
+static void *take_memory(size_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+static void lock_nodes(void)
+{
+    while (atomic_flag_test_and_set_explicit(&node_lock, memory_order_acquire))
+        ;
+}
+
+static void unlock_nodes(void) { atomic_flag_clear_explicit(&node_lock, memory_order_release); }
+
+/* The place of `id` in a table that is never full: its own, or the free one where it would go. */
+static struct node *place_of(struct node *table, uint32_t capacity, uint64_t id)
+{
+    uint32_t at = (uint32_t)((id * 0x9e3779b97f4a7c15u) >> 32) & (capacity - 1);
+    while (table[at].id && table[at].id != id)
+        at = (at + 1) & (capacity - 1);
+    return &table[at];
+}
+
+static bool make_room(void)
+{
+    if (node_count * 2 < node_capacity)
+        return true;
+    uint32_t capacity = node_capacity ? node_capacity * 2 : NODES_FIRST;
+    struct node *table = capacity <= NODES_MOST ? take_memory(capacity * sizeof *table) : NULL;
+    if (!table)
+        return false;
+    for (uint32_t i = 0; i < node_capacity; i++)
+        if (nodes[i].id)
+            *place_of(table, capacity, nodes[i].id) = nodes[i];
+    if (nodes)
+        munmap(nodes, node_capacity * sizeof *nodes);
+    nodes = table;
+    node_capacity = capacity;
+    return true;
+}
+
+/* 0 is a free place in the table, and the first node of the first graph may have it. */
+static uint64_t stored(uint64_t id) { return id + 1; }
+
+static void keep_node(uint64_t id, uint32_t cause, bool first)
+{
+    lock_nodes();
+    bool room = make_room();
+    if (room) {
+        struct node *node = place_of(nodes, node_capacity, stored(id));
+        node_count += !node->id;
+        *node = (struct node){stored(id), cause, first};
+    }
+    bool say = !room && !nodes_full;
+    nodes_full |= !room;
+    unlock_nodes();
+    if (say)
+        tvg_note("limit", "CUDA graph nodes", "further nodes are not tied to the library calls that they were captured from");
+}
+
+static bool find_node(uint64_t id, struct node *out)
+{
+    lock_nodes();
+    struct node *node = nodes ? place_of(nodes, node_capacity, stored(id)) : NULL;
+    bool found = node && node->id;
+    if (found)
+        *out = *node;
+    unlock_nodes();
+    return found;
+}
+
+static void on_node_created(const struct cupti_graph_data *graph)
+{
+    uint64_t id;
+    if (!in_call.cause || cupti.GetGraphNodeId(graph->node, &id) != CUPTI_OK)
+        return;
+    bool kernel = graph->node_type == CUPTI_NODE_KERNEL;
+    keep_node(id, in_call.cause, kernel && !in_call.captured);
+    in_call.captured += kernel;
+}
+
+static void on_node_cloned(const struct cupti_graph_data *graph)
+{
+    uint64_t id, original;
+    struct node node;
+    if (cupti.GetGraphNodeId(graph->node, &id) == CUPTI_OK && cupti.GetGraphNodeId(graph->original_node, &original) == CUPTI_OK &&
+        find_node(original, &node))
+        keep_node(id, node.cause, node.first);
+}
+
+static void on_callback(void *context, int domain, uint32_t id, const void *data)
+{
+    (void)context;
+    int saved = errno;
+    if (domain == CUPTI_DOMAIN_DRIVER) {
+        const struct cupti_callback_data *call = data;
+        if (call->site == CUPTI_SITE_ENTER) {
+            struct place *place = &launches[call->correlation & (LAUNCHES - 1)];
+            if (!in_call.tid)
+                in_call.tid = (uint32_t)tvg_sys_gettid();
+            atomic_store_explicit(&place->correlation, 0, memory_order_relaxed);
+            atomic_thread_fence(memory_order_release);
+            place->tid = in_call.tid;
+            place->cause = in_call.cause;
+            place->start_ns = tvg_mono_ns();
+            atomic_store_explicit(&place->correlation, call->correlation, memory_order_release);
+        }
+    } else if (domain == CUPTI_DOMAIN_RESOURCE) {
+        const struct cupti_resource_data *resource = data;
+        if (id == CUPTI_RESOURCE_GRAPHNODE_CREATED)
+            on_node_created(resource->descriptor);
+        else if (id == CUPTI_RESOURCE_GRAPHNODE_CLONED)
+            on_node_cloned(resource->descriptor);
+    }
+    errno = saved;
+}
+
+void tvg_launches_enable(bool on)
+{
+    if (!subscriber)
+        return;
+    for (size_t i = 0; i < sizeof cupti_driver_launches / sizeof cupti_driver_launches[0]; i++)
+        cupti.EnableCallback(on, subscriber, CUPTI_DOMAIN_DRIVER, cupti_driver_launches[i]); /* ids that this version lacks are refused one by one */
+}
+
+bool tvg_launches_start(void *library, const char **why)
+{
+    static const struct { const char *name; void *place; } wanted[] = {
+        {"cuptiSubscribe", &cupti.Subscribe},
+        {"cuptiUnsubscribe", &cupti.Unsubscribe},
+        {"cuptiEnableCallback", &cupti.EnableCallback},
+        {"cuptiGetGraphNodeId", &cupti.GetGraphNodeId},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        void *symbol = dlsym(library, wanted[i].name);
+        if (!symbol) {
+            *why = wanted[i].name;
+            return false;
+        }
+        memcpy(wanted[i].place, &symbol, sizeof symbol);
+    }
+    launches = take_memory(sizeof *launches * LAUNCHES);
+    *why = "no memory";
+    if (!launches)
+        return false;
+    *why = "a profiler of the host has CUPTI's callbacks";
+    if (cupti.Subscribe(&subscriber, on_callback, NULL) != CUPTI_OK) {
+        subscriber = NULL;
+        return false;
+    }
+    tvg_launches_enable(true);
+    cupti.EnableCallback(1, subscriber, CUPTI_DOMAIN_RESOURCE, CUPTI_RESOURCE_GRAPHNODE_CREATED);
+    cupti.EnableCallback(1, subscriber, CUPTI_DOMAIN_RESOURCE, CUPTI_RESOURCE_GRAPHNODE_CLONED);
+    return true;
+}
+
+void tvg_launches_stop(void)
+{
+    void *held = __atomic_exchange_n(&subscriber, NULL, __ATOMIC_ACQ_REL);
+    if (held)
+        cupti.Unsubscribe(held);
+}
+
+bool tvg_launch_of(uint32_t correlation, struct tvg_launch *out)
+{
+    const struct place *place = launches ? &launches[correlation & (LAUNCHES - 1)] : NULL;
+    if (!place || !correlation || atomic_load_explicit(&place->correlation, memory_order_acquire) != correlation)
+        return false;
+    *out = (struct tvg_launch){correlation, place->tid, place->cause ? place->cause - 1 : TVG_OP_ID_NONE, place->start_ns};
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&place->correlation, memory_order_relaxed) == correlation;
+}
+
+uint32_t tvg_node_cause(uint64_t id, bool *first)
+{
+    struct node node;
+    *first = false;
+    if (!find_node(id, &node))
+        return TVG_OP_ID_NONE;
+    *first = node.first;
+    return node.cause - 1;
+}
+
+void tvg_gpu_launches_begin(uint32_t op_id)
+{
+    in_call.cause = op_id == TVG_OP_ID_NONE ? 0 : op_id + 1;
+    in_call.captured = 0;
+}
+
+bool tvg_gpu_launches_end(void)
+{
+    in_call.cause = 0;
+    return in_call.captured == 0;
+}
