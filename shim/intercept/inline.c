@@ -92,7 +92,7 @@ static struct found *place_for(const struct tvg_inline_rule *rule)
     return &found[found_count++];
 }
 
-static void meet(const struct tvg_inline_rule *rule, const struct link_map *object, uintptr_t begin, uintptr_t end, void *address, size_t size)
+static void meet(const struct tvg_inline_rule *rule, const char *name, const struct link_map *object, uintptr_t begin, uintptr_t end, void *address, size_t size)
 {
     const char *file = base_name(object->l_name);
     if (is_known(rule, address))
@@ -101,21 +101,22 @@ static void meet(const struct tvg_inline_rule *rule, const struct link_map *obje
     if (!place)
         return;
     const char *reason = NULL;
-    for (unsigned i = 0; rule->slot && i < found_count; i++)
+    for (unsigned i = 0; rule->by != TVG_BY_SYMBOL && i < found_count; i++)
         if (found[i].dynamic && found[i].address == address)
-            return; /* a class that inherits its function: patched already */
+            return; /* a class that inherits its function, or that an earlier rule speaks of */
     if (rule->catch.body) {
         void *stub = place->bound ? tvg_catch_stub(place->bound) : NULL;
         if (!place->bound)
-            place->bound = tvg_catch_reserve(&rule->catch, rule->slot ? TVG_NET_VTABLE : TVG_NET_INLINE, &stub);
+            place->bound = tvg_catch_reserve(&rule->catch, rule->by != TVG_BY_SYMBOL ? TVG_NET_VTABLE : TVG_NET_INLINE, &stub);
         void *original = place->bound ? tvg_patch_function(address, size, stub, NULL, &reason) : (reason = "no stub is left", NULL);
         if (!original) {
             char detail[320];
-            snprintf(detail, sizeof detail, "%.200s: %s", rule->catch.entry.name, reason);
+            snprintf(detail, sizeof detail, "%.200s: %s", name, reason);
             tvg_note("found-not-catchable", file, detail);
             return;
         }
         place->bound->exported = original;
+        place->bound->entry.name = name;
         tvg_note("caught", rule->catch.entry.name, file);
     }
     place->begin = begin, place->end = end;
@@ -127,7 +128,7 @@ static const struct tvg_inline_rule *rule_for(const char *name, const char *file
 {
     uint32_t hash = tvg_gnu_hash(name);
     for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++)
-        if (rule->catch.gnu_hash == hash && strcmp(rule->catch.entry.name, name) == 0 && applies(rule, file))
+        if (rule->catch.gnu_hash == hash && rule->by == TVG_BY_SYMBOL && strcmp(rule->catch.entry.name, name) == 0 && applies(rule, file))
             return rule;
     return NULL;
 }
@@ -149,8 +150,44 @@ static void scan_symbols(const struct link_map *object, const uint8_t *image, si
             continue;
         const struct tvg_inline_rule *rule = rule_for(name, file);
         if (rule)
-            meet(rule, object, begin, end, (void *)(object->l_addr + symbol[i].st_value), symbol[i].st_size);
+            meet(rule, rule->catch.entry.name, object, begin, end, (void *)(object->l_addr + symbol[i].st_value), symbol[i].st_size);
     }
+}
+
+static bool means(const struct tvg_inline_rule *rule, const struct tvg_classes *classes, const struct tvg_class *class)
+{
+    const char *name = rule->catch.entry.name, *star = strchr(name, '*');
+    if (rule->by == TVG_BY_BASE)
+        return tvg_class_derives(classes, class, name);
+    return star ? strncmp(class->name, name, (size_t)(star - name)) == 0 : strcmp(class->name, name) == 0;
+}
+
+/* The rules of classes, in their order: what an earlier one speaks of is not touched by a later one. */
+static void scan_classes(const struct link_map *object, const uint8_t *image, size_t bytes, uintptr_t begin, uintptr_t end)
+{
+    const char *file = base_name(object->l_name);
+    struct tvg_classes classes = {0};
+    bool opened = false;
+    for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++) {
+        if (rule->by == TVG_BY_SYMBOL || !applies(rule, file))
+            continue;
+        if (!opened && !tvg_classes_open(&classes, image, bytes)) {
+            tvg_note("found-not-catchable", file, "its classes can't be told: no typeinfo among its relocations");
+            return;
+        }
+        opened = true;
+        const struct tvg_class *witness = rule->witness ? tvg_class_named(&classes, rule->witness) : NULL;
+        for (size_t i = 0; i < classes.count && (witness || !rule->witness); i++) {
+            const struct tvg_class *class = &classes.class[i];
+            if (!class->vtable || !means(rule, &classes, class))
+                continue;
+            uintptr_t function = witness ? tvg_class_override(&classes, class, witness, rule->slot) : tvg_class_slot(&classes, class, rule->slot);
+            if (function)
+                meet(rule, (const char *)(object->l_addr + class->name_address), object, begin, end, (void *)(object->l_addr + function), 0);
+        }
+    }
+    if (opened)
+        tvg_classes_close(&classes);
 }
 
 static void scan(const struct link_map *object)
@@ -193,11 +230,7 @@ static void scan(const struct link_map *object)
         const Elf64_Shdr *table = full ? full : dynamic;
         if (table && table->sh_link < header->e_shnum)
             scan_symbols(object, image, bytes, table, &section[table->sh_link], begin, end);
-        for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++) {
-            uintptr_t function = rule->slot && applies(rule, file) ? tvg_vtable_slot(image, bytes, rule->catch.entry.name, rule->slot - 1) : 0;
-            if (function)
-                meet(rule, object, begin, end, (void *)(object->l_addr + function), 0);
-        }
+        scan_classes(object, image, bytes, begin, end);
     }
     munmap((void *)(uintptr_t)image, bytes);
 }

@@ -9,7 +9,9 @@
 struct tvg_inline_rule {
     struct tvg_catch catch;  /* the entry, body and hash that each patched address gets a copy of; body NULL: only found, for tvg_inline_symbol */
     const char *libraries;   /* beginnings of file names, separated by blanks */
-    unsigned slot;           /* not 0: the name is a class's typeinfo name, and its vtable's slot - 1 is meant (vtable.h) */
+    enum { TVG_BY_SYMBOL, TVG_BY_CLASS, TVG_BY_BASE } by; /* the name is a symbol's; a class's typeinfo name (a '*' at its end: whatever follows); a base class's */
+    unsigned slot;           /* of classes: which virtual function (vtable.h) */
+    const char *witness;     /* not NULL: the first slot from there on that this class does not have in common */
 };
 extern const struct tvg_inline_rule __start_tvg_inline_rules[] __attribute__((visibility("hidden")));
 extern const struct tvg_inline_rule __stop_tvg_inline_rules[] __attribute__((visibility("hidden")));

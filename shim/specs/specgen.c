@@ -422,16 +422,23 @@ static void read_hook(char **rest)
 }
 
 /* inline NAME BODY|- [+all]: patched in the libraries named by the last `libraries` line, or only found there. */
-static void print_rule(const char *name, const char *describe, const char *detail, const char *body, int slot, bool all)
+struct rule {
+    const char *name, *describe, *detail, *body, *by, *witness; /* by, slot, witness: as in struct tvg_inline_rule */
+    int slot;
+    bool all;
+};
+
+static void print_rule(struct rule rule)
 {
     if (!libraries[0])
-        fail("inline needs a libraries line before it", name);
+        fail("inline needs a libraries line before it", rule.name);
     if (output == TO_LIST)
-        printf("%s\t%s\t64\tinline\n", name, body);
+        printf("%s\t%s\t64\tinline\n", rule.name, rule.body);
     else
         printf("static const struct tvg_inline_rule tvg_rule_%d TVG_INLINE_SECTION = {{{\"%s\", %s, %s, 0, TVG_NET_INLINE},\n"
-               "    (void (*)(void))%s, NULL, 0x%08xu, 0, %d, NULL}, \"%s\", %d};\n\n",
-               number, name, describe, detail, body, gnu_hash(name), all, libraries, slot);
+               "    (void (*)(void))%s, NULL, 0x%08xu, 0, %d, NULL}, \"%s\", %s, %d, %s%s%s};\n\n",
+               number, rule.name, rule.describe, rule.detail, rule.body, gnu_hash(rule.name), rule.all, libraries, rule.by, rule.slot,
+               rule.witness ? "\"" : "", rule.witness ? rule.witness : "NULL", rule.witness ? "\"" : "");
     number++;
 }
 
@@ -444,20 +451,25 @@ static void read_inline(char **rest)
     bool only_found = strcmp(body, "-") == 0;
     if (output == TO_C && !only_found)
         printf("void %s(void);\n", body);
-    print_rule(name, "NULL", "NULL", only_found ? "NULL" : body, 0, all);
+    print_rule((struct rule){name, "NULL", "NULL", only_found ? "NULL" : body, "TVG_BY_SYMBOL", NULL, 0, all});
 }
 
-/* vtable CLASS SLOT BODY [+all]: the same for the virtual function in a slot, counted from 0, of the class with that typeinfo name. */
-static void read_vtable(char **rest)
+/* vtable CLASS SLOT BODY|- [+all]          the same for the virtual function in a slot, counted from 0, of the class with that typeinfo name; a
+ *                                          '*' at its end stands for any ending
+ * derived CLASS SLOT BODY|- [+all]         of every class that derives from it
+ * override CLASS SLOT BODY WITNESS [+all]  in the first slot from that one on where CLASS has a function other than WITNESS's */
+static void read_vtable(const char *keyword, char **rest)
 {
-    bool all = take_all(*rest);
+    bool all = take_all(*rest), override = strcmp(keyword, "override") == 0;
     const char *name = strtok_r(NULL, " \t\n", rest), *slot = name ? strtok_r(NULL, " \t\n", rest) : NULL;
-    const char *body = slot ? strtok_r(NULL, " \t\n", rest) : NULL;
-    if (!body || strtok_r(NULL, " \t\n", rest))
-        fail("vtable CLASS SLOT BODY [+all]", name);
-    if (output == TO_C)
+    const char *body = slot ? strtok_r(NULL, " \t\n", rest) : NULL, *witness = body && override ? strtok_r(NULL, " \t\n", rest) : NULL;
+    if (!body || (override && !witness) || strtok_r(NULL, " \t\n", rest))
+        fail("vtable CLASS SLOT BODY, derived CLASS SLOT BODY, or override CLASS SLOT BODY WITNESS", name);
+    bool only_found = strcmp(body, "-") == 0;
+    if (output == TO_C && !only_found)
         printf("void %s(void);\n", body);
-    print_rule(name, "NULL", "NULL", body, atoi(slot) + 1, all);
+    print_rule((struct rule){name, "NULL", "NULL", only_found ? "NULL" : body, strcmp(keyword, "derived") == 0 ? "TVG_BY_BASE" : "TVG_BY_CLASS", witness,
+                             atoi(slot), all});
 }
 
 static void expand(const struct line *line, const struct element_type *type)
@@ -475,7 +487,8 @@ static void expand(const struct line *line, const struct element_type *type)
         snprintf(function, sizeof function, "body_%s", body);
         if (output == TO_C)
             print_body(line, type, body, true);
-        print_rule(name, has_flag(line, "strided") ? "tvg_blas_describe_strided" : "tvg_blas_describe", detail, function, 0, has_flag(line, "all"));
+        print_rule((struct rule){name, has_flag(line, "strided") ? "tvg_blas_describe_strided" : "tvg_blas_describe", detail, function, "TVG_BY_SYMBOL",
+                                 NULL, 0, has_flag(line, "all")});
         return;
     }
     for (int wide = 0; wide < 2; wide++) {
@@ -636,8 +649,8 @@ static void read_file(const char *path)
             read_hook(&rest);
         else if (strcmp(word, "inline") == 0)
             read_inline(&rest);
-        else if (strcmp(word, "vtable") == 0)
-            read_vtable(&rest);
+        else if (strcmp(word, "vtable") == 0 || strcmp(word, "derived") == 0 || strcmp(word, "override") == 0)
+            read_vtable(word, &rest);
         else if (strcmp(word, "libraries") == 0)
             read_libraries(rest);
         else if (strcmp(word, "numbers") == 0)

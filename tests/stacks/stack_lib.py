@@ -19,8 +19,11 @@ THREADS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 def stack_python(name, *packages):
     """The interpreter of stack `name`, which has `packages` (pip's words for them)."""
     given = os.environ.get("TVG_STACK_PYTHON")
-    if given:
-        return pathlib.Path(given)
+    return pathlib.Path(given) if given else pinned_python(name, *packages)
+
+
+def pinned_python(name, *packages):
+    """The same for a version that TVG_STACK_PYTHON can't stand for."""
     python = BUILD / "stacks" / name / "bin" / "python"
     done = BUILD / "stacks" / name / "ok"
     if not done.exists():
