@@ -1,35 +1,11 @@
 /* Prices GPU boards: rest and awake by time, kernels by class, fill and length, scaled to the board's own meter where there is one.
  * The model is t min(1, blocks/multiprocessors) t/(t + launch floor) W of the class (device file: kernel_tensor, kernel_fma, kernel_other). */
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "energy_gpu.h"
-
-static bool contains(const char *name, const char *part)
-{
-    size_t length = strlen(part);
-    for (; *name; name++)
-        if (strncasecmp(name, part, length) == 0)
-            return true;
-    return false;
-}
-
-enum tvg_kernel_class tvg_kernel_class(const char *name)
-{
-    static const char *const tensor[] = {"tensorop", "nvjet", "xmma", "wgmma", "gmma", "hmma", "imma", "mma_", "s16816", "s1688", "flash", "tf32", "fmha", "sdpa", NULL};
-    static const char *const fma[] = {"sgemm", "dgemm", "simt", "ffma", "gemv", "gemmSN", "gemmk1", "implicit_convolve", "winograd", NULL};
-    for (int i = 0; name && tensor[i]; i++)
-        if (contains(name, tensor[i]) && !contains(name, "simt"))
-            return TVG_KERNEL_TENSOR;
-    for (int i = 0; name && fma[i]; i++)
-        if (contains(name, fma[i]))
-            return TVG_KERNEL_FMA;
-    return TVG_KERNEL_OTHER;
-}
 
 static struct tvg_interval scaled(const struct tvg_coefficient *coefficient, double amount)
 {
@@ -45,7 +21,7 @@ static struct tvg_interval energy_of(const struct tvg_gpu_activity *activity, co
     double mean = activity->seconds / (double)activity->count, floor = gpu->launch_floor.known ? gpu->launch_floor.value.value : 0;
     const struct tvg_coefficient *watts[] = {[TVG_KERNEL_TENSOR] = &gpu->kernel_tensor, [TVG_KERNEL_FMA] = &gpu->kernel_fma,
                                              [TVG_KERNEL_OTHER] = &gpu->kernel_other};
-    return scaled(watts[tvg_kernel_class(op->name)], activity->seconds * fill * (mean > 0 ? mean / (mean + floor) : 0));
+    return scaled(watts[tvg_kernel_traits(op->name).units], activity->seconds * fill * (mean > 0 ? mean / (mean + floor) : 0));
 }
 
 /* The boards' own meters: joules, and the longest window. */
@@ -99,11 +75,13 @@ bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile
     energy->meter_scale = 1;
     energy->other_cpu = energy->unexplained = (struct tvg_interval){0, 0, 0};
     if (joules > 0) {
-        double modelled = energy->idle.value + ops.value, target = joules - energy->idle.value;
-        energy->model_error = modelled / joules - 1;
+        energy->model_error = (energy->idle.value + ops.value) / joules - 1;
+        /* Awake power moves by a watt a kelvin: within its own interval it follows the meter before the ops are scaled out of their range. */
+        double wanted = joules - fmin(1.25, fmax(0.8, ops.value > 0 ? (joules - energy->idle.value) / ops.value : 1)) * ops.value;
+        energy->idle.value = fmin(energy->idle.high, fmax(energy->idle.low, wanted));
+        double target = joules - energy->idle.value;
         energy->meter_seconds = window;
         energy->meter_scale = ops.value > 0 ? fmin(1.25, fmax(0.8, target / ops.value)) : 1;
-        /* What can't be told apart: a card's own awake power moves by a watt a kelvin. */
         double unexplained = joules - energy->idle.value - energy->meter_scale * ops.value;
         energy->unexplained = (struct tvg_interval){unexplained, unexplained, unexplained};
     }

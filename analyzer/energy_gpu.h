@@ -3,10 +3,7 @@
 #define TVG_ENERGY_GPU_H
 
 #include "energy.h"
-
-enum tvg_kernel_class { TVG_KERNEL_OTHER = 0, TVG_KERNEL_FMA, TVG_KERNEL_TENSOR };
-/* Which units a kernel keeps busy, by its name (mangled or not): libraries name theirs after the instruction. NULL: other. */
-enum tvg_kernel_class tvg_kernel_class(const char *name);
+#include "kernel_name.h"
 
 /* Replaces an energy's figures (per_op allocated) by those of the boards: total = rest and awake over the meter's window + s x kernels +
  * unexplained, exactly. CPU ops cost nothing here: the boundary is the board. The interval of a metered total is the meter's. */

@@ -28,6 +28,8 @@ struct tvg_op_stat {
     uint64_t a_written, b_written; /* calls whose A (B) address had been the C of a recorded op before: an activation, never a weight */
     uint64_t gpu_count;     /* kernels and copies that calls of this op launched; for a kernel that no call explains: itself */
     double host_seconds;    /* GPU ops: time the host spent in the calls; `seconds` is then the time on the card */
+    uint8_t type_called;    /* GPU products: the compute type that the call said; op.type_compute is that of the kernels that ran */
+    bool type_confirmed, type_disagrees; /* a kernel's name told its type; it is not what the call asked for */
     double energy_scale;    /* set by rewrites: factor on modelled energy beside bytes and FLOP; 1 by default */
 };
 
@@ -92,6 +94,10 @@ struct tvg_gpu {
     double kernel_seconds, transfer_seconds; /* summed durations */
     double caused_seconds;  /* kernel time that a recorded library call explains */
     double launched_seconds; /* kernel time whose launching call and thread are known */
+    /* time between the first and the last activity in which nothing was resident, by what it waited for: */
+    double launch_gap_seconds; /* the host had not launched the next kernel yet; gaps of less than 1 ms: the host was busy launching */
+    double pause_seconds;      /* gaps of 1 ms and more: the host did something else, or had nothing to do */
+    double queued_gap_seconds; /* the next kernel was already launched: the card's own change from one to the next */
     double first_ns, last_ns; /* CLOCK_MONOTONIC of the first and last activity */
 };
 

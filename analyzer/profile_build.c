@@ -104,10 +104,12 @@ static uint64_t content_of(const struct tvg_op *op)
 
 static bool grow(void **array, size_t size, uint32_t from, uint32_t to)
 {
-    void *grown = realloc(*array, size * to);
+    void *grown = calloc(to, size); /* zero pages, not touched yet: a hostile id asks for millions of places */
     if (!grown)
         return false;
-    memset((char *)grown + size * from, 0, size * (to - from));
+    if (from)
+        memcpy(grown, *array, size * from);
+    free(*array);
     *array = grown;
     return true;
 }

@@ -143,6 +143,8 @@ bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_
 /* Fills gpus, activity and the GPU ops' time of a profile whose ops and notes are in place. */
 bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, struct tvg_profile *profile);
 void tvg_gpu_build_free(struct tvg_gpu_build *build);
+/* profile_gpu_types.c: turns the calls' compute types into those of the kernels that ran, with a note where they differ. False: memory is out. */
+bool tvg_gpu_confirm_types(struct tvg_profile *profile, struct tvg_arena *arena);
 
 /* --- profile_build.c: all of it together ------------------------------------------------------------------------------- */
 struct tvg_build;

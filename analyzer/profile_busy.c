@@ -37,6 +37,7 @@ struct tvg_busy {
     uint64_t base;         /* start of bucket 0 */
     unsigned shift;        /* a bucket is 2^shift ticks */
     uint64_t *bucket;      /* busy ticks in it */
+    uint32_t filled;       /* buckets behind these are empty */
     uint64_t begun_at;     /* first merged start */
 };
 
@@ -57,19 +58,21 @@ void tvg_busy_load_until(struct tvg_busy *busy, uint64_t ticks)
     busy->load_until = ticks;
 }
 
-static void widen(struct tvg_busy *busy)
-{
-    for (uint32_t i = 0; i < BUCKETS / 2; i++)
-        busy->bucket[i] = busy->bucket[2 * i] + busy->bucket[2 * i + 1];
-    memset(busy->bucket + BUCKETS / 2, 0, BUCKETS / 2 * sizeof *busy->bucket);
-    busy->shift++;
-}
-
-/* Makes the histogram reach `end`. */
+/* Makes the histogram reach `end`, by buckets as many times wider as it takes. */
 static void reach(struct tvg_busy *busy, uint64_t end)
 {
-    while ((end - busy->base) >> busy->shift >= BUCKETS)
-        widen(busy);
+    unsigned wider = 0;
+    while ((end - busy->base) >> (busy->shift + wider) >= BUCKETS)
+        wider++;
+    if (!wider)
+        return;
+    for (uint32_t i = 1; i < busy->filled; i++) {
+        uint64_t ticks = busy->bucket[i];
+        busy->bucket[i] = 0;
+        busy->bucket[wider < 32 ? i >> wider : 0] += ticks;
+    }
+    busy->filled = busy->filled ? (wider < 32 ? (busy->filled - 1) >> wider : 0) + 1 : 0;
+    busy->shift += wider;
 }
 
 static void histogram(struct tvg_busy *busy, uint64_t start, uint64_t end)
@@ -82,6 +85,8 @@ static void histogram(struct tvg_busy *busy, uint64_t start, uint64_t end)
         start = edge;
     }
     busy->bucket[i] += end - start;
+    if (i >= busy->filled)
+        busy->filled = (uint32_t)i + 1;
 }
 
 static enum tvg_busy_class class_of(const struct tvg_busy *busy, uint64_t start, bool first)
@@ -131,6 +136,7 @@ static void late(struct tvg_busy *busy, uint64_t start, uint64_t end, bool first
             return;
         start = busy->base;
     }
+    reach(busy, end); /* an op of no duration moves the frontier alone */
     double width = (double)((uint64_t)1 << busy->shift), added = 0;
     while (start < end) {
         uint64_t i = (start - busy->base) >> busy->shift, edge = busy->base + ((i + 1) << busy->shift);
@@ -142,6 +148,8 @@ static void late(struct tvg_busy *busy, uint64_t start, uint64_t end, bool first
             share = least;
         busy->result.error_ticks += most - share > share - least ? most - share : share - least;
         busy->bucket[i] += (uint64_t)(share + 0.5);
+        if (i >= busy->filled)
+            busy->filled = (uint32_t)i + 1;
         added += share;
         start = stop;
     }

@@ -8,6 +8,7 @@
 #include "profile_build.h"
 
 enum { DEVICES = 16, SCRATCH = 1 << 20 };
+static const double PAUSE = 1e-3; /* s: no launch takes the host that long */
 
 struct device {
     struct tvg_gpu gpu;
@@ -110,6 +111,10 @@ bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_
             gpu->caused_seconds += cause != UINT32_MAX ? seconds : 0;
             gpu->launched_seconds += row->tid ? seconds : 0;
         }
+        if (device->reached_ns && start > device->reached_ns) {
+            double gap = (start - device->reached_ns) * 1e-9;
+            *(gap >= PAUSE ? &gpu->pause_seconds : (double)row->launch_ns > device->reached_ns || !row->launch_ns ? &gpu->launch_gap_seconds : &gpu->queued_gap_seconds) += gap;
+        }
         if (end > device->reached_ns) {
             gpu->busy_seconds += (end - fmax(start, device->reached_ns)) * 1e-9;
             device->reached_ns = end;
@@ -175,5 +180,5 @@ bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, 
         double mean = stat->count ? stat->seconds / (double)stat->count : 0;
         stat->seconds_min = stat->seconds_max = mean;
     }
-    return true;
+    return tvg_gpu_confirm_types(profile, arena);
 }

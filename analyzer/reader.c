@@ -224,16 +224,22 @@ static bool ops_reach(struct tvg_reader *reader, uint32_t count)
         uint32_t capacity = reader->op_capacity ? reader->op_capacity : 256;
         while (capacity < count)
             capacity *= 2;
-        struct tvg_op **ops = realloc(reader->ops, capacity * sizeof *ops);
-        if (!ops)
+        /* Not grown and cleared: an id far out would have all memory up to it touched. */
+        struct tvg_op **ops = calloc(capacity, sizeof *ops);
+        uint8_t *own = calloc(capacity, 1);
+        if (!ops || !own) {
+            free(ops);
+            free(own);
             return false;
+        }
+        if (reader->op_capacity) {
+            memcpy(ops, reader->ops, reader->op_capacity * sizeof *ops);
+            memcpy(own, reader->own_id, reader->op_capacity);
+        }
+        free(reader->ops);
+        free(reader->own_id);
         reader->ops = ops;
-        uint8_t *own = realloc(reader->own_id, capacity);
-        if (!own)
-            return false;
         reader->own_id = own;
-        memset(ops + reader->op_capacity, 0, (capacity - reader->op_capacity) * sizeof *ops);
-        memset(own + reader->op_capacity, 0, capacity - reader->op_capacity);
         reader->op_capacity = capacity;
     }
     if (count > reader->op_count)

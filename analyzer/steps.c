@@ -14,7 +14,6 @@
 enum {
     LEARN_OPS = 65536,       /* of one thread: learn when it has these many */
     LEARN_TOTAL = 262144,    /* of all threads: learn when they have these many */
-    TABLE = 1 << 18,         /* address table while learning */
     MAX_COUNT = 65536,
     FAMILIES = 4096,
     CLASSES = 64,
@@ -299,11 +298,27 @@ struct address {
 };
 enum { MIXED = 1 };
 
-static struct address *address_slot(struct address *table, uint64_t key)
+/* Open addressing, sized by the ops learned from: most runs are short, and sweeping room for the longest one took a hundred times their time. */
+struct addresses {
+    struct address *slot;
+    uint32_t mask;
+};
+
+static bool addresses_make(struct addresses *table, uint32_t ops)
+{
+    uint32_t size = 64;
+    while (size < 4 * ops)
+        size *= 2;
+    table->slot = calloc(size, sizeof *table->slot);
+    table->mask = size - 1;
+    return table->slot != NULL;
+}
+
+static struct address *address_slot(const struct addresses *table, uint64_t key)
 {
     uint64_t i = tvg_mix(7, key) >> 20;
     for (;; i++) {
-        struct address *slot = &table[i % TABLE];
+        struct address *slot = &table->slot[i & table->mask];
         if (slot->key == key || !slot->key)
             return slot;
     }
@@ -360,7 +375,7 @@ static double repeating(const struct tvg_steps *steps, const struct learn_op *op
 
 /* Takes the addresses that came `least` to `most` times for weights: the first of them is the anchor. An op has weights when most of its
  * calls are on such addresses: activations have such a count by chance. Returns where the anchor came first. */
-static uint32_t choose(struct tvg_steps *steps, struct address *table, int role, uint32_t least, uint32_t most, const struct learn_op *ops,
+static uint32_t choose(struct tvg_steps *steps, const struct addresses *table, int role, uint32_t least, uint32_t most, const struct learn_op *ops,
                        uint32_t count, const struct tvg_op_facts *facts)
 {
     uint32_t first = UINT32_MAX;
@@ -395,10 +410,11 @@ static uint32_t choose(struct tvg_steps *steps, struct address *table, int role,
 /* Sets anchor and families from the ops of one thread. False: nothing repeats. */
 static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t count, const struct tvg_op_facts *facts)
 {
-    struct address *table[2] = {calloc(TABLE, sizeof(struct address)), calloc(TABLE, sizeof(struct address))};
-    double *agreed[2] = {calloc(MAX_COUNT + 2, sizeof(double)), calloc(MAX_COUNT + 2, sizeof(double))};
+    struct addresses table[2] = {{NULL, 0}, {NULL, 0}};
+    uint32_t most = count < MAX_COUNT ? count + 1 : MAX_COUNT; /* one more than any address can come */
+    double *agreed[2] = {calloc(most, sizeof(double)), calloc(most, sizeof(double))};
     bool found = false;
-    if (!table[0] || !table[1] || !agreed[0] || !agreed[1]) {
+    if (!addresses_make(&table[0], count) || !addresses_make(&table[1], count) || !agreed[0] || !agreed[1]) {
         steps->failed_memory = true;
         goto out;
     }
@@ -412,7 +428,7 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
                 previous[role] = 0;
                 continue;
             }
-            struct address *slot = address_slot(table[role], key[role]);
+            struct address *slot = address_slot(&table[role], key[role]);
             uint32_t shape = (uint32_t)(tvg_mix(role ? fact->cols : fact->rows, fact->depth) >> 16) | 2;
             if (!slot->key) {
                 slot->key = key[role];
@@ -427,15 +443,17 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
         flop += fact->product ? fact->flop : 0;
     }
     for (int role = 0; role < 2; role++)
-        for (uint32_t i = 0; i < TABLE; i++)
-            if (table[role][i].key && table[role][i].shape != MIXED && table[role][i].count < MAX_COUNT)
-                agreed[role][table[role][i].count] += table[role][i].flop;
+        for (uint32_t i = 0; i <= table[role].mask; i++) {
+            const struct address *slot = &table[role].slot[i];
+            if (slot->key && slot->shape != MIXED && slot->count < most)
+                agreed[role][slot->count] += slot->flop;
+        }
 
     for (int attempt = 0; attempt < TRIES && !found; attempt++) {
         int role = -1;
         uint32_t peak = 0;
         for (int r = 1; r >= 0; r--)
-            for (uint32_t c = 2; c < MAX_COUNT; c++)
+            for (uint32_t c = 2; c < most; c++)
                 if (agreed[r][c] > (peak ? agreed[role][peak] * 1.000001 : 0.15 * flop)) {
                     peak = c;
                     role = r;
@@ -447,7 +465,7 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
         double best = 0;
         uint32_t best_first = 0, best_choice = 0;
         for (uint32_t i = 0; i < 3; i++) {
-            uint32_t first = choose(steps, table[role], role, choice[i][0], choice[i][1], ops, count, facts);
+            uint32_t first = choose(steps, &table[role], role, choice[i][0], choice[i][1], ops, count, facts);
             double share = floor(20 * repeating(steps, ops, count, facts));
             if (share > best || (share == best && best > 0 && first < best_first)) {
                 best = share;
@@ -456,7 +474,7 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
             }
         }
         if (best >= 10) {
-            choose(steps, table[role], role, choice[best_choice][0], choice[best_choice][1], ops, count, facts);
+            choose(steps, &table[role], role, choice[best_choice][0], choice[best_choice][1], ops, count, facts);
             steps->typical_ops = count / peak + 1;
             found = true;
         } else {
@@ -465,7 +483,7 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
     }
 out:
     for (int role = 0; role < 2; role++) {
-        free(table[role]);
+        free(table[role].slot);
         free(agreed[role]);
     }
     return found;

@@ -20,7 +20,7 @@ $(BUILD)/fuzz/fuzz_trace $(BUILD)/fuzz/fuzz_coeffs: $(BUILD)/fuzz/%: $(BUILD)/fu
 fuzz-trace: $(BUILD)/fuzz/fuzz_trace
 	@rm -rf $(BUILD)/fuzz/trace-seeds && mkdir -p $(BUILD)/fuzz/trace-corpus $(BUILD)/fuzz/trace-seeds
 	TVG_COEFFS=coeffs TVG_FUZZ_SEEDS=$(BUILD)/fuzz/trace-seeds $(BUILD)/fuzz/fuzz_trace -runs=0 2>/dev/null
-	TVG_COEFFS=coeffs $(BUILD)/fuzz/fuzz_trace -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+	ASAN_OPTIONS=quarantine_size_mb=16:$$ASAN_OPTIONS TVG_COEFFS=coeffs $(BUILD)/fuzz/fuzz_trace -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
 	  -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/trace-corpus $(BUILD)/fuzz/trace-seeds
 fuzz: fuzz-trace
 

@@ -150,6 +150,7 @@ static const struct {
     {"unknown-version", "UNKNOWN VERSIONS"},
     {"late", "IN USE BEFORE IT COULD BE CAUGHT"},
     {"failed-call", "CALLS THAT FAILED (no FLOP counted)"},
+    {"compute-type", "CALLS THAT RAN IN ANOTHER TYPE THAN THEY SAY"},
     {"child-without-preload", "CHILDREN THAT LOST THE PRELOAD"},
     {"second-preload", "OTHER PRELOADS"},
     {"setting-refused", "SETTINGS THAT MEAN NOTHING"},

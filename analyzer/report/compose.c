@@ -213,6 +213,7 @@ bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request
     report->unit = choose_unit(profile);
     price_phases(report);
     report->held_up = held_up(profile);
+    tvg_report_boards(report);
 
     report->totals = totals_of(profile);
     report->totals.time_coverage = profile->wall_seconds > 0 ? fmin(1, profile->op_wall_seconds / profile->wall_seconds) : 0;

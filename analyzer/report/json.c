@@ -147,6 +147,7 @@ static json_t *op(const struct tvg_report *report, uint32_t index)
     json_object_set_new(object, "type_b", json_string(tvg_type_info(from->type_b)->name));
     json_object_set_new(object, "type_c", json_string(tvg_type_info(from->type_c)->name));
     json_object_set_new(object, "type_compute", json_string(tvg_type_info(from->type_compute)->name));
+    json_object_set_new(object, "type_called", stat->type_confirmed ? json_string(tvg_type_info(stat->type_called)->name) : json_null());
     json_object_set_new(object, "on_gpu", json_boolean(from->on_gpu));
     json_object_set_new(object, "threads", json_integer(from->threads));
     json_object_set_new(object, "m", json_integer(from->m));
@@ -289,6 +290,31 @@ static json_t *pricing(const struct tvg_report *report)
     return object;
 }
 
+static json_t *cards(const struct tvg_report *report)
+{
+    static const char *const pace[] = {"card", "launch", "host", "turns"};
+    const struct tvg_report_cards *from = &report->cards;
+    if (!report->profile->gpu_count)
+        return json_null();
+    json_t *object = json_object();
+    json_object_set_new(object, "bound_by", json_string(pace[from->verdict]));
+    json_object_set_new(object, "multiprocessors", json_integer(from->multiprocessors));
+    json_object_set_new(object, "span_s", number(from->span_s));
+    json_object_set_new(object, "busy_s", number(from->busy_s));
+    json_object_set_new(object, "working_s", number(from->working_s));
+    json_object_set_new(object, "launch_gap_s", number(from->launch_gap_s));
+    json_object_set_new(object, "pause_s", number(from->pause_s));
+    json_object_set_new(object, "queued_gap_s", number(from->queued_gap_s));
+    json_object_set_new(object, "kernels", integer(from->kernels));
+    json_object_set_new(object, "kernel_s", number(from->kernel_s));
+    json_object_set_new(object, "caused_s", number(from->caused_s));
+    json_object_set_new(object, "small_kernels", integer(from->small_kernels));
+    json_object_set_new(object, "small_s", number(from->small_s));
+    json_object_set_new(object, "type_confirmed", number(from->type_confirmed));
+    json_object_set_new(object, "type_disagrees", number(from->type_disagrees));
+    return object;
+}
+
 static json_t *inference(const struct tvg_report *report)
 {
     json_t *object = json_object();
@@ -362,6 +388,7 @@ void tvg_report_json(const struct tvg_report *report, FILE *out)
     member(out, "steps", steps(report), false);
     member(out, "coverage", coverage(report), false);
     member(out, "pricing", pricing(report), false);
+    member(out, "cards", cards(report), false);
     member(out, "devices", devices(report), false);
     member(out, "against", against(report), false);
     member(out, "manifest", manifest(report), false);

@@ -37,6 +37,19 @@ struct tvg_report_against {
     double unmatched_flop;         /* share of the second run's FLOP whose ops the first never ran */
 };
 
+/* What the cards did between their first and their last work, all together (boards.c). */
+enum tvg_pace { TVG_CARD_BOUND = 0, TVG_LAUNCH_BOUND, TVG_HOST_BOUND, TVG_TURNS };
+struct tvg_report_cards {
+    enum tvg_pace verdict;
+    int multiprocessors;      /* of one card, by its device file; 0: not known */
+    double span_s, busy_s;    /* first to last activity; at least one kernel or copy resident: the union over streams */
+    double working_s;         /* the span without pauses of 1 ms and more */
+    double launch_gap_s, pause_s, queued_gap_s; /* the rest of the span, see struct tvg_gpu */
+    double kernels, kernel_s, caused_s;
+    double small_kernels, small_s; /* kernels of fewer blocks than the card has multiprocessors: resident, not busy */
+    double type_confirmed, type_disagrees; /* shares of the FLOP: a kernel's name told the type; it was not what the call said */
+};
+
 struct tvg_report {
     const char *path;
     const struct tvg_profile *profile;
@@ -58,6 +71,7 @@ struct tvg_report {
     double held_up;                /* mean time of calls over that of their fastest: far above 1 on a machine busy with other work */
     bool waits;                    /* the process waits for requests: headline is same rate */
     struct tvg_interval saved;     /* the headline: same rate or same work */
+    struct tvg_report_cards cards; /* zeroed without GPU activity */
     struct tvg_report_against against;
     const struct tvg_rewrite_context *context;
     bool color, full;              /* full: reasons in full */
@@ -75,6 +89,7 @@ bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request
 bool tvg_report_compare(struct tvg_report *report, const char *path, const struct tvg_profile *second, const struct tvg_energy *second_energy,
                         struct tvg_error *error);
 void tvg_report_clear(struct tvg_report *report);
+void tvg_report_boards(struct tvg_report *report); /* fills report->cards */
 
 void tvg_report_text(const struct tvg_report *report, FILE *out);
 void tvg_report_json(const struct tvg_report *report, FILE *out);

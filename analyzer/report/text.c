@@ -347,24 +347,27 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
 /* Whether the card or the host sets the pace, over the time in which the card had anything to do at all. */
 static void why_board(const struct tvg_report *report, FILE *out, struct tvg_style style)
 {
-    const struct tvg_profile *profile = report->profile;
-    double busy = 0, span = 0, kernels = 0, time = 0, caused = 0;
-    for (uint32_t i = 0; i < profile->gpu_count; i++) {
-        const struct tvg_gpu *gpu = &profile->gpus[i];
-        busy += gpu->busy_seconds;
-        span += (gpu->last_ns - gpu->first_ns) * 1e-9;
-        kernels += (double)gpu->kernels;
-        time += gpu->kernel_seconds;
-        caused += gpu->caused_seconds;
-    }
-    char lead[64], count[48], mean[32], rate[48];
+    static const char *const verdicts[] = {[TVG_CARD_BOUND] = "Card-bound", [TVG_LAUNCH_BOUND] = "Launch-bound", [TVG_HOST_BOUND] = "Host-bound",
+                                           [TVG_TURNS] = "Host and card take turns"};
+    static const char *const meaning[] = {[TVG_CARD_BOUND] = " A faster kernel saves time.", [TVG_TURNS] = "",
+                                          [TVG_LAUNCH_BOUND] = " A faster kernel saves watts, not time; fewer launches save time.",
+                                          [TVG_HOST_BOUND] = " Most of the time it had nothing to do."};
+    const struct tvg_report_cards *cards = &report->cards;
+    char lead[64], count[48], mean[32], rate[48], span[32], small[160] = "", type[128] = "", a[16], b[16], c[16];
     snprintf(lead, sizeof lead, "%sWHY%s  ", style.bold, style.off);
-    double share = span > 0 ? fmin(1, busy / span) : 0;
-    wrapped(out, lead, 5, "%s: between its first and last work the card was busy %.0f %% of the time. %s kernels of %s each on average; recorded library calls explain %.0f %% "
-            "of their time and did %s while it was busy.%s", share < 0.5 ? "Host-bound" : share < 0.9 ? "Host and card take turns" : "Card-bound", 100 * share,
-            tvg_show_count(count, sizeof count, kernels), tvg_show_seconds(mean, sizeof mean, kernels > 0 ? time / kernels : 0), time > 0 ? 100 * caused / time : 0,
-            tvg_show_si(rate, sizeof rate, busy > 0 ? report->totals.flop / busy : 0, "FLOP/s"),
-            share < 0.5 ? " A faster kernel saves watts, not time; fewer launches save time." : "");
+    double working = cards->working_s > 0 ? cards->working_s : 1;
+    if (cards->small_s > 0)
+        snprintf(small, sizeof small, " %s of their time is in grids of fewer blocks than the card's %d multiprocessors: resident, not busy.",
+                 percent(a, sizeof a, cards->kernel_s > 0 ? cards->small_s / cards->kernel_s : 0), cards->multiprocessors);
+    if (cards->type_disagrees > 0)
+        snprintf(type, sizeof type, " %s of the FLOP ran in another type than the call says (tvg coverage).", percent(b, sizeof b, cards->type_disagrees));
+    wrapped(out, lead, 5, "%s: while the host kept launching, the card was busy %.0f %% of the time and waited %s for the next launch.%s Of the %s between its first and last "
+            "work %s went in pauses of 1 ms and more. %s kernels of %s each on average.%s Recorded library calls explain %.0f %% of their time and did %s while it was busy.%s",
+            verdicts[cards->verdict], 100 * fmin(1, cards->busy_s / working), percent(a, sizeof a, cards->launch_gap_s / working), meaning[cards->verdict],
+            tvg_show_seconds(span, sizeof span, cards->span_s), percent(c, sizeof c, cards->span_s > 0 ? cards->pause_s / cards->span_s : 0),
+            tvg_show_count(count, sizeof count, cards->kernels), tvg_show_seconds(mean, sizeof mean, cards->kernels > 0 ? cards->kernel_s / cards->kernels : 0), small,
+            cards->kernel_s > 0 ? 100 * cards->caused_s / cards->kernel_s : 0, tvg_show_si(rate, sizeof rate, cards->busy_s > 0 ? report->totals.flop / cards->busy_s : 0, "FLOP/s"),
+            type);
 }
 
 static void why(const struct tvg_report *report, FILE *out, struct tvg_style style)

@@ -11,6 +11,7 @@
 #include "../../trace/op.h"
 #include "../intercept/resolve.h"
 #include "../record/record.h"
+#include "share.h"
 
 /* The accessors, found beside the function that ran the graph. */
 static struct {
@@ -246,7 +247,7 @@ enum { KNOWN_SLOTS = 1 << 14 };
 static struct known {
     _Atomic uint64_t hash;
     uint32_t op_id;
-    uint32_t weight; /* see share_of */
+    uint32_t weight; /* tvg_share_weight */
 } known[KNOWN_SLOTS];
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -286,14 +287,6 @@ static uint64_t node_hash(const struct tensor *node)
     return hash | 4;
 }
 
-/* A node's claim on its graph's time: the larger of bytes and FLOP over the ridge of a current processor, plus a barrier; in 256 bytes. */
-static uint32_t share_of(const struct tvg_op *op)
-{
-    uint64_t by_flop = op->flop / 8, by_bytes = op->bytes;
-    uint64_t share = (2048 + (by_flop > by_bytes ? by_flop : by_bytes)) >> 8;
-    return share > 0xffffffffu ? 0xffffffffu : (uint32_t)share;
-}
-
 static bool lookup(uint32_t *op_id, uint32_t *weight, const struct tensor *node)
 {
     uint64_t hash = node_hash(node);
@@ -307,7 +300,7 @@ static bool lookup(uint32_t *op_id, uint32_t *weight, const struct tensor *node)
     if (!describe(&op, node))
         return false;
     *op_id = tvg_op_intern(&op);
-    *weight = share_of(&op);
+    *weight = tvg_share_weight(&op);
     uint64_t empty = 0; /* a place is claimed for good: another node that falls on it is described each time, slow and right */
     if (*op_id != UINT32_MAX && atomic_compare_exchange_strong(&slot->hash, &empty, 1)) {
         slot->op_id = *op_id;
@@ -334,17 +327,17 @@ void tvg_ggml_record_graph(const void *graph, uint64_t start, uint64_t end, cons
     if (!prepare(graph, code))
         return;
     int count = ggml.graph_n_nodes(graph);
-    uint64_t total = 0, done = 0, at = start;
+    struct tvg_share share = {start, end, 0, 0};
+    uint64_t at = start;
     uint32_t op_id, weight;
     struct tensor node;
     for (int i = 0; i < count; i++)
         if (view(&node, ggml.graph_node(graph, i)) && class_of(node.op)->class != SKIP && lookup(&op_id, &weight, &node))
-            total += weight;
+            share.total += weight;
     for (int i = 0; i < count; i++) {
         if (!view(&node, ggml.graph_node(graph, i)) || class_of(node.op)->class == SKIP || !lookup(&op_id, &weight, &node))
             continue;
-        done += weight;
-        uint64_t until = done == total ? end : start + (uint64_t)((double)(end - start) * ((double)done / (double)total));
+        uint64_t until = tvg_share_next(&share, weight);
         struct tensor a, b;
         bool product = class_of(node.op)->class == MATMUL || class_of(node.op)->class == MATMUL_ID;
         const void *first = source(&a, &node, 0) ? ggml.get_data(a.at) : NULL, *second = source(&b, &node, 1) ? ggml.get_data(b.at) : NULL;

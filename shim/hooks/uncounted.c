@@ -1,6 +1,7 @@
 /* Entry points of engines whose products are not followed: that they ran is said in the coverage record, so that their time is no riddle. */
 #include <string.h>
 
+#include "../intercept/any_arguments.h"
 #include "../intercept/resolve.h"
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
@@ -8,14 +9,12 @@
 /* By the beginning of the entry's name: what a reader knows it by, and why it is not counted. */
 static const struct { const char *prefix, *what, *why; } engines[] = {
     {"_ZN10tensorflow17BaseBatchMatMulOp", "BatchMatMul", "TensorFlow's batched products run inside Eigen here (its oneDNN kernels are off): they are not counted"},
-    {"ynn_", "YNNPACK", "graphs that XLA hands to YNNPACK are not followed: their products are not counted"},
+    {"_ZN3xla3cpu16EmitDotOperation", "XLA's own loops", "XLA compiled a product into code of its own (a matrix times a vector, or a small one): it is not counted"},
     {"_ZN2ov", "OpenVINO", "OpenVINO's kernels are not followed: nothing of its inference is counted"},
 };
 
-/* For functions whose arguments are at most six integers or pointers. */
-typedef uintptr_t any_function(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
-any_function tvg_hook_uncounted;
-TVG_HOOK_BODY uintptr_t tvg_hook_uncounted(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f)
+tvg_any_function tvg_hook_uncounted;
+TVG_HOOK_BODY uintptr_t tvg_hook_uncounted(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f, struct tvg_stack_arguments rest)
 {
     TVG_TAKE_ENTRY(entry);
     static uint32_t said; /* a bit for each engine */
@@ -24,5 +23,5 @@ TVG_HOOK_BODY uintptr_t tvg_hook_uncounted(uintptr_t a, uintptr_t b, uintptr_t c
             __atomic_fetch_or(&said, 1u << i, __ATOMIC_RELAXED);
             tvg_note("found-not-catchable", engines[i].what, engines[i].why);
         }
-    return TVG_FUNCTION(any_function, tvg_target(entry, NULL))(a, b, c, d, e, f);
+    return TVG_FUNCTION(tvg_any_function, tvg_target(entry, NULL))(a, b, c, d, e, f, rest);
 }

@@ -84,6 +84,6 @@ struct cupti_graph_data {
 /* Driver calls that start device work, one for each piece of work, whatever the process called above them. The numbers are CUPTI's callback ids
  * and never change: launches of kernels and graphs, copies and memsets that don't wait. */
 static const uint32_t cupti_driver_launches[] = {115, 116, 117, 307, 442, 477, 478, 480, 514, 515, 652, 653,
-                                                 216, 218, 220, 222, 224, 226, 277, 279, 281, 306, 418, 421, 422, 423};
+                                                 216, 218, 220, 222, 224, 226, 277, 279, 281, 306, 418, 421, 422, 423, 428, 429, 430, 431, 432, 433};
 
 #endif

@@ -13,10 +13,11 @@
 
 #include "../../trace/block.h"
 #include "../record/record.h"
+#include "gpm.h"
 #include "gpu.h"
 #include "tables.h"
 
-enum { DEVICES_MAX = 16, TICK_MS = 100, POLL_MS = 5, STATE_EVERY = 5 /* ticks */ };
+enum { DEVICES_MAX = TVG_GPM_BOARDS, TICK_MS = 100, POLL_MS = 5, STATE_EVERY = 5 /* ticks */ };
 
 static struct {
     int (*Init)(void);
@@ -39,6 +40,10 @@ static struct board {
     void *handle;
     char name[16]; /* "gpu-0": the CUDA ordinal, as in kernel records */
     unsigned long long last_mj;
+    struct { /* before this process had a context on it: the driver's average over the last second */
+        unsigned milliwatts, sm_mhz, celsius, processes;
+        bool known, written;
+    } rest;
 } boards[DEVICES_MAX];
 static int board_count;
 static pid_t owner;
@@ -78,6 +83,14 @@ static void write_sample(uint64_t mono)
         tvg_map_array(&map, "value", 1);
         tvg_map_uint(&map, NULL, board->last_mj);
         tvg_map_uint(&map, "cost", i == 0 ? cost_ns : 0);
+        tvg_gpm_sample(i, &map);
+        if (board->rest.known && !board->rest.written) {
+            tvg_map_uint(&map, "rest_mw", board->rest.milliwatts);
+            tvg_map_uint(&map, "rest_sm_mhz", board->rest.sm_mhz);
+            tvg_map_uint(&map, "rest_celsius", board->rest.celsius);
+            tvg_map_uint(&map, "rest_processes", board->rest.processes);
+            board->rest.written = true;
+        }
         if (tick_number % STATE_EVERY == 0) {
             unsigned power = 0, sm = 0, memory = 0, celsius = 0, processes = 0;
             unsigned long long throttle = 0;
@@ -104,6 +117,16 @@ static void write_sample(uint64_t mono)
             tvg_block_append(block, length);
     }
     tick_number++;
+}
+
+/* The board without us: called right after cuInit, when no context of this process is on it yet. */
+static void read_rest(struct board *board)
+{
+    board->rest.known = nvml.DeviceGetComputeProcesses && nvml.DeviceGetPowerUsage(board->handle, &board->rest.milliwatts) == 0 &&
+                        nvml.DeviceGetClockInfo(board->handle, 1, &board->rest.sm_mhz) == 0 &&
+                        nvml.DeviceGetTemperature(board->handle, 0, &board->rest.celsius) == 0;
+    if (board->rest.known)
+        nvml.DeviceGetComputeProcesses(board->handle, &board->rest.processes, NULL);
 }
 
 /* Waits until the first board's counter moves (at most `limit_ms`), reads all of them, writes a sample. */
@@ -228,6 +251,8 @@ static bool nvml_start(void)
         char name[96] = "?";
         nvml.DeviceGetName(boards[i].handle, name, sizeof name);
         tvg_note("gpu", boards[i].name, name);
+        read_rest(&boards[i]);
+        tvg_gpm_open(handle, i, boards[i].handle);
     }
     char driver[80] = "";
     if (nvml.SystemGetDriverVersion && nvml.SystemGetDriverVersion(driver, sizeof driver) == 0)

@@ -35,9 +35,7 @@ def test_bert_flop_equal_the_formula_but_for_attention():
 
 @pytest.mark.parametrize("path, kernels_a_pass, passes, kernels_of_start", [(RESNET, 239, 152, 3), (BERT, 205, 62, 5)])
 def test_kernels_are_those_torch_profiler_counted(path, kernels_a_pass, passes, kernels_of_start):
-    text = run([TVG, "report", path], check=True).stdout
-    said = next(word for line in " ".join(text.split()).split("busy ")[1:] for word in line.split(". ")[1].split()[:1])
-    assert int(said.replace(",", "")) == kernels_a_pass * passes + kernels_of_start
+    assert report(path)["cards"]["kernels"] == kernels_a_pass * passes + kernels_of_start
 
 
 @pytest.mark.parametrize("path", [RESNET, BERT])
@@ -70,6 +68,42 @@ def test_the_screen_says_what_it_is_about():
     assert "card merely on" in text and "kept awake by you" in text
     assert "CPU (" in text  # what is not in it is said, with its band
     assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def notes(path):
+    return [(note["what"], note["subject"], note["detail"]) for note in report(path)["coverage"]["notes"]]
+
+
+def test_the_type_is_that_of_the_kernel_that_ran():
+    # ResNet's fp32 convolutions run in TF32 unless told otherwise (cudnn.allow_tf32); BERT's fp32 products run on the vector units (matmul.allow_tf32 is off)
+    data = report(RESNET)
+    convolutions = [op for op in library_ops(data) if op["kind"] == "conv"]
+    assert {(op["type_a"], op["type_called"], op["type_compute"]) for op in convolutions} == {("f32", "f32", "tf32")}
+    assert any(what == "compute-type" and subject == "cudnnBackendExecute" and "tf32" in detail for what, subject, detail in notes(RESNET))
+    assert data["cards"]["type_disagrees"] > 0.99
+    assert "another type than the call says" in " ".join(run([TVG, "report", RESNET], check=True).stdout.split())
+    products = [op for op in library_ops(report(BERT)) if op["flop"]]
+    assert {(op["type_called"], op["type_compute"]) for op in products} == {("f32", "f32")}
+    assert not [note for note in notes(BERT) if note[0] == "compute-type"]
+    assert report(BERT)["cards"]["type_disagrees"] == 0
+    assert {(op["type_a"], op["type_compute"]) for op in library_ops(report(CUPY)) if op["flop"]} == {("f32", "f32"), ("f16", "f16")}
+
+
+def test_launch_bound_is_said_plainly():
+    # BERT at 8 x 64 tokens: 205 kernels in some 8 ms; between them the card has nothing to do until the host launches the next
+    cards = report(BERT)["cards"]
+    assert cards["bound_by"] == "launch"
+    assert cards["busy_s"] + cards["launch_gap_s"] + cards["queued_gap_s"] == pytest.approx(cards["working_s"])
+    assert cards["working_s"] + cards["pause_s"] == pytest.approx(cards["span_s"], rel=1e-6)
+    assert "Launch-bound" in run([TVG, "report", BERT], check=True).stdout
+    assert report(RESNET)["cards"]["bound_by"] != "launch"
+
+
+def test_a_resident_kernel_of_few_blocks_is_not_a_busy_card():
+    # 8 x 16 blocks of a 1024-cube fp32 product and 2 x 64 of the fp16 one, on 132 multiprocessors
+    cards = report(CUPY)["cards"]
+    assert cards["multiprocessors"] == 132 and cards["small_kernels"] == 41
+    assert cards["small_s"] / cards["kernel_s"] > 0.98
 
 
 def test_no_rewrite_claims_joules_on_a_gpu():

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+import trace_blocks
 from tvg_testlib import PROGRAMS, ROOT, TVG, run, run_under_shim
 
 
@@ -60,6 +61,22 @@ def test_the_meter_is_the_total(stand_ins, tmp_path):
     assert energy["value"] > 25
     parts = sum(op["energy_j"]["value"] for op in data["ops"]) + data["totals"]["idle_j"] + data["totals"]["other_j"]
     assert parts == pytest.approx(energy["value"], rel=1e-9)
+
+
+def test_a_board_says_what_its_parts_did_and_what_it_was_at_rest(stand_ins, tmp_path):
+    samples = trace_blocks.of_kind(record(stand_ins, tmp_path).trace, trace_blocks.ENERGY)
+    boards = [sample for sample in samples if sample["boundary"] == "board"]
+    assert (boards[0]["rest_mw"], boards[0]["rest_sm_mhz"], boards[0]["rest_celsius"], boards[0]["rest_processes"]) == (125000, 1980, 44, 0)
+    assert len(boards) > 3 and not any("rest_mw" in sample for sample in boards[1:])
+    for sample in boards:
+        assert (sample["sm_active"], sample["dram_active"]) == (2.5, 10.5)  # the stand-in gives the metric's number and a half
+        assert "fp64_active" not in sample  # what the driver could not compute is left out
+
+
+def test_a_board_without_performance_monitoring_is_said(stand_ins, tmp_path):
+    trace = record(stand_ins, tmp_path, FAKE_GPM_REFUSES="1").trace
+    assert ("source-refused", "gpm") in notes(trace)
+    assert report(trace)["totals"]["energy_j"]["basis"] == "measured"
 
 
 def test_a_call_that_failed_counts_nothing_and_is_said(stand_ins, tmp_path):

@@ -69,14 +69,44 @@ static void damage_is_refused_or_harmless(void **unused)
     free(copy);
 }
 
+/* Names as they were seen in traces (H100, cuBLAS 12 and 13, cuDNN 9, PyTorch) and in the libraries' own lists. */
 static void kernels_are_told_by_name(void **unused)
 {
     (void)unused;
-    assert_int_equal(tvg_kernel_class("_ZN7cutlass7Kernel2I43cutlass_80_simt_sgemm_256x128_8x4_nn_align1EEvNT_6ParamsE"), TVG_KERNEL_FMA);
-    assert_int_equal(tvg_kernel_class("nvjet_sm90_tst_256x128_64x4_1x2_h_bz_coopA_NNT"), TVG_KERNEL_TENSOR);
-    assert_int_equal(tvg_kernel_class("sm80_xmma_fprop_implicit_gemm_tf32f32_tf32f32_f32_nhwckrsc_nchw"), TVG_KERNEL_TENSOR);
-    assert_int_equal(tvg_kernel_class("_ZN2at6native29vectorized_elementwise_kernelILi8E"), TVG_KERNEL_OTHER);
-    assert_int_equal(tvg_kernel_class(NULL), TVG_KERNEL_OTHER);
+    static const struct { const char *name; enum tvg_kernel_class units; enum tvg_type compute; enum tvg_kernel_role role; } seen[] = {
+        {"_ZN7cutlass7Kernel2I43cutlass_80_simt_sgemm_256x128_8x4_nn_align1EEvNT_6ParamsE", TVG_KERNEL_FMA, TVG_TYPE_F32, TVG_ROLE_PRODUCT},
+        {"_ZN7cutlass7Kernel2I52cutlass_80_tensorop_s1688gemm_128x128_32x3_nn_align4EEvNT_6ParamsE", TVG_KERNEL_TENSOR, TVG_TYPE_TF32, TVG_ROLE_PRODUCT},
+        {"cutlass_80_tensorop_bf16_s16816gemm_bf16_256x128_32x3_tn_align8", TVG_KERNEL_TENSOR, TVG_TYPE_BF16, TVG_ROLE_PRODUCT},
+        {"cutlass_80_tensorop_i16832gemm_s8_256x128_128x3_tn_align16", TVG_KERNEL_TENSOR, TVG_TYPE_I8, TVG_ROLE_PRODUCT},
+        {"ampere_fp16_s16816gemm_fp16_128x64_ldg8_f2f_stages_64x3_tn", TVG_KERNEL_TENSOR, TVG_TYPE_F16, TVG_ROLE_PRODUCT},
+        {"ampere_h16816gemm_256x128_ldg8_stages_32x3_nn", TVG_KERNEL_TENSOR, TVG_TYPE_F16, TVG_ROLE_PRODUCT},
+        {"turing_fp16_s1688gemm_fp16_128x128_ldg8_f2f_tn", TVG_KERNEL_TENSOR, TVG_TYPE_F16, TVG_ROLE_PRODUCT},
+        {"volta_sgemm_128x64_nn", TVG_KERNEL_FMA, TVG_TYPE_F32, TVG_ROLE_PRODUCT},
+        {"ampere_dgemm_64x64_tn", TVG_KERNEL_FMA, TVG_TYPE_F64, TVG_ROLE_PRODUCT},
+        {"sm80_xmma_gemm_f32f32_f32f32_f32_nn_n_tilesize128x64x8_stage3_warpsize2x2x1_ffma_aligna4_alignc4_execute_kernel__5x_cublas", TVG_KERNEL_FMA, TVG_TYPE_F32,
+         TVG_ROLE_PRODUCT},
+        {"sm90_xmma_gemm_f32f32_tf32f32_f32_nn_n_tilesize64x128x32_warpgroupsize1x1x1_execute_segment_k_off_kernel__5x_cublas", TVG_KERNEL_TENSOR, TVG_TYPE_TF32, TVG_ROLE_PRODUCT},
+        {"sm80_xmma_fprop_implicit_gemm_tf32f32_tf32f32_f32_nhwckrsc_nchw", TVG_KERNEL_TENSOR, TVG_TYPE_TF32, TVG_ROLE_PRODUCT},
+        {"sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_bf16_nhwckrsc_nhwc", TVG_KERNEL_TENSOR, TVG_TYPE_BF16, TVG_ROLE_PRODUCT},
+        {"sm90_xmma_fprop_implicit_gemm_f16f16_f16f32_f16_nhwckrsc_nhwc", TVG_KERNEL_TENSOR, TVG_TYPE_F16, TVG_ROLE_PRODUCT},
+        {"sm89_xmma_gemm_e4m3bf16_e4m3f32_f32_tn_n", TVG_KERNEL_TENSOR, TVG_TYPE_F8_E4M3, TVG_ROLE_PRODUCT},
+        {"nvjet_sm90_tst_256x128_64x4_1x2_h_bz_coopA_NNT", TVG_KERNEL_TENSOR, TVG_TYPE_BF16, TVG_ROLE_PRODUCT},
+        {"nvjet_sm90_hsh_64x8_64x16_4x2_h_bz_bias_TNT", TVG_KERNEL_TENSOR, TVG_TYPE_F16, TVG_ROLE_PRODUCT},
+        {"nvjet_qqtst_128x128_128x6_1x1_h_bz_TNT", TVG_KERNEL_TENSOR, TVG_TYPE_F8_E4M3, TVG_ROLE_PRODUCT},
+        {"nvjet_sm100_zzz_128x128", TVG_KERNEL_TENSOR, TVG_TYPE_NONE, TVG_ROLE_PRODUCT}, /* letters that nobody explained: not guessed */
+        {"cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_7", TVG_KERNEL_TENSOR, TVG_TYPE_F16, TVG_ROLE_ATTENTION},
+        {"_ZN13pytorch_flash16flash_fwd_kernelI23Flash_fwd_kernel_traitsILi64ELi128ELi128ELi4ELb0ELb0EN7cutlass10bfloat16_tE", TVG_KERNEL_TENSOR, TVG_TYPE_BF16, TVG_ROLE_ATTENTION},
+        {"_ZN2at6native29vectorized_elementwise_kernelILi8E", TVG_KERNEL_OTHER, TVG_TYPE_NONE, TVG_ROLE_POINTWISE},
+        {"_ZN5cudnn26bn_fw_inf_1C11_kernel_NCHWIffLb1ELi1EEEvT0_", TVG_KERNEL_OTHER, TVG_TYPE_NONE, TVG_ROLE_POINTWISE},
+        {"_ZN5cudnn19engines_precompiled16nchwToNhwcKernelIfffLb0E", TVG_KERNEL_OTHER, TVG_TYPE_NONE, TVG_ROLE_LAYOUT},
+        {"void my_kernel(float*)", TVG_KERNEL_OTHER, TVG_TYPE_NONE, TVG_ROLE_UNKNOWN},
+        {"", TVG_KERNEL_OTHER, TVG_TYPE_NONE, TVG_ROLE_UNKNOWN},
+        {NULL, TVG_KERNEL_OTHER, TVG_TYPE_NONE, TVG_ROLE_UNKNOWN}};
+    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
+        struct tvg_kernel_traits traits = tvg_kernel_traits(seen[i].name);
+        if (traits.units != seen[i].units || traits.compute != seen[i].compute || traits.role != seen[i].role)
+            fail_msg("%s: units %d, %s, role %d", seen[i].name, (int)traits.units, tvg_type_info(traits.compute)->name, (int)traits.role);
+    }
 }
 
 /* One card, one library call with two kernels, one kernel of its own: joules worked out by hand. */
@@ -109,7 +139,9 @@ static void boards_add_up(void **unused)
     assert_int_equal(energy.basis, TVG_BASIS_MEASURED);
     assert_float_equal(energy.meter_scale, 1.25, 1e-9);
     assert_float_equal(energy.ops.value + energy.idle.value + energy.other.value, 3000, 1e-6);
-    assert_float_equal(energy.unexplained.value, 3000 - 1200 - 1.25 * (product + other), 1e-6);
+    /* awake power moves within its own interval first: up to 110 W */
+    assert_float_equal(energy.idle.value, 1320, 1e-6);
+    assert_float_equal(energy.unexplained.value, 3000 - 1320 - 1.25 * (product + other), 1e-6);
     meter.joules = 1200 + product + other; /* the model is right: nothing is scaled, nothing unexplained */
     assert_true(tvg_energy_price_boards(&energy, &profile, &gpu));
     assert_float_equal(energy.meter_scale, 1, 1e-9);

@@ -145,6 +145,34 @@ static void a_slow_thread_is_within_a_thousandth(void **state)
     check(thread, 2, 9000000000, 1e-3);
 }
 
+/* Ops of no duration move the frontier far beyond the histogram; then one comes that lies before it. */
+static void a_late_op_far_out_is_counted(void **state)
+{
+    (void)state;
+    enum { FAR_BLOCKS = 200 };
+    static uint64_t start[BLOCK], duration[BLOCK];
+    static uint8_t first[BLOCK];
+    const uint64_t far = (uint64_t)1 << 50;
+    struct tvg_batch batch = {.count = BLOCK, .start = start, .duration = duration, .first = first};
+    struct tvg_busy *busy = tvg_busy_new(UINT64_MAX);
+    for (uint64_t block = 0; block < FAR_BLOCKS; block++) {
+        for (uint64_t i = 0; i < BLOCK; i++)
+            start[i] = far + block * BLOCK + i;
+        if (block == 0)
+            start[0] = 1, duration[0] = 10;
+        else
+            duration[0] = 0;
+        assert_true(tvg_busy_add(busy, 0, &batch));
+    }
+    start[0] = far / 2, duration[0] = 5;
+    batch.count = 1;
+    assert_true(tvg_busy_add(busy, 1, &batch));
+    struct tvg_busy_result result = {0};
+    tvg_busy_finish(busy, &result);
+    double got = result.busy[TVG_BUSY_LOAD] + result.busy[TVG_BUSY_FIRST] + result.busy[TVG_BUSY_STEADY];
+    assert_true(got > 14.9 && got < 15.1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +180,7 @@ int main(void)
         cmocka_unit_test(one_thread_is_exact_however_long),
         cmocka_unit_test(equal_threads_are_exact_however_long),
         cmocka_unit_test(a_slow_thread_is_within_a_thousandth),
+        cmocka_unit_test(a_late_op_far_out_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,53 @@
+/* What the cards were doing, beside what it cost: busy, waiting for launches, paused; kernels too small to fill them; types that ran. */
+#include <math.h>
+#include <string.h>
+
+#include "../kernel_name.h"
+#include "report.h"
+
+/* Blocks of a kernel's grid; 0 for what is no kernel. */
+static double blocks_of(const struct tvg_op *op)
+{
+    return op->kind == TVG_KIND_KERNEL ? fmax(1, (double)op->dim[0]) * fmax(1, (double)op->dim[1]) * fmax(1, (double)op->dim[2]) : 0;
+}
+
+void tvg_report_boards(struct tvg_report *report)
+{
+    const struct tvg_profile *profile = report->profile;
+    struct tvg_report_cards *cards = &report->cards;
+    memset(cards, 0, sizeof *cards);
+    cards->multiprocessors = report->gpu ? report->gpu->multiprocessors : 0;
+    for (uint32_t i = 0; i < profile->gpu_count; i++) {
+        const struct tvg_gpu *gpu = &profile->gpus[i];
+        cards->busy_s += gpu->busy_seconds;
+        cards->span_s += (gpu->last_ns - gpu->first_ns) * 1e-9;
+        cards->launch_gap_s += gpu->launch_gap_seconds;
+        cards->pause_s += gpu->pause_seconds;
+        cards->queued_gap_s += gpu->queued_gap_seconds;
+        cards->kernels += (double)gpu->kernels;
+        cards->kernel_s += gpu->kernel_seconds;
+        cards->caused_s += gpu->caused_seconds;
+    }
+    for (uint32_t i = 0; i < profile->activity_count; i++) {
+        const struct tvg_gpu_activity *at = &profile->activity[i];
+        double blocks = blocks_of(&profile->ops[at->op].op);
+        if (blocks > 0 && cards->multiprocessors > 0 && blocks < cards->multiprocessors) {
+            cards->small_s += at->seconds;
+            cards->small_kernels += (double)at->count;
+        }
+    }
+    double told = 0, other = 0, all = 0;
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        const struct tvg_op_stat *stat = &profile->ops[i];
+        double flop = stat->op.on_gpu ? (double)stat->op.flop * (double)stat->count : 0;
+        all += flop;
+        told += stat->type_confirmed ? flop : 0;
+        other += stat->type_disagrees ? flop : 0;
+    }
+    cards->type_confirmed = all > 0 ? told / all : 0;
+    cards->type_disagrees = all > 0 ? other / all : 0;
+    double working = cards->busy_s + cards->launch_gap_s + cards->queued_gap_s;
+    double share = working > 0 ? cards->busy_s / working : 0, starved = working > 0 ? cards->launch_gap_s / working : 0;
+    cards->working_s = working;
+    cards->verdict = cards->pause_s > cards->span_s / 2 ? TVG_HOST_BOUND : share >= 0.9 ? TVG_CARD_BOUND : starved > 0.25 ? TVG_LAUNCH_BOUND : TVG_TURNS;
+}
