@@ -44,3 +44,9 @@ fuzz-short:
 	@mkdir -p $(BUILD)/fuzz
 	@$(MAKE) --no-print-directory -s fuzz FUZZ_SECONDS=10 > $(BUILD)/fuzz/short.log 2>&1 || { tail -60 $(BUILD)/fuzz/short.log; exit 1; }
 	@echo "fuzz: arbitrary traces and device files, 10 s each: nothing found"
+
+# The patcher is the shim's; its test calls code that it has patched.
+PATCH_OBJ := $(addprefix $(BUILD)/shim-obj/shim/intercept/,patch.o relocate.o stubs.o decoder.o)
+$(BUILD)/unit/test_patch: tests/unit/test_patch.c $(PATCH_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(TVG_CFLAGS) $(if $(CAPSTONE),-DTVG_WITH_CAPSTONE) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(PATCH_OBJ) -lcmocka $(if $(CAPSTONE),-l:libcapstone.a) -lpthread -ldl
