@@ -29,12 +29,14 @@ struct member {
 };
 
 /* Puts an open trace among those that are read. False when memory is out, which tvg_build_finish says. */
-static bool admit(struct member *member, struct tvg_build *build, struct tvg_reader *reader)
+static bool admit(struct member *member, struct tvg_build *build, struct tvg_reader *reader, const char *path)
 {
     const struct tvg_trace_header *header = tvg_reader_header(reader);
     *member = (struct member){reader, tvg_build_process(build, header, reader_op, reader), header->anchor.mono_ns};
     if (!member->process)
         tvg_reader_close(reader);
+    else
+        tvg_build_dark(member->process, tvg_dark_read(path));
     return member->process != NULL;
 }
 
@@ -62,7 +64,7 @@ static bool read_file(struct tvg_build *build, const char *path, struct progress
     struct tvg_reader *reader;
     if (!tvg_reader_open(&reader, path, error))
         return false;
-    if (admit(&member, build, reader))
+    if (admit(&member, build, reader, path))
         while (advance(&member, progress))
             ;
     return true;
@@ -85,7 +87,7 @@ static bool read_folder(struct tvg_build *build, const char *path, struct progre
     struct tvg_reader *reader = NULL; /* the next one, opened */
     while (open || reader || next < count) {
         if (reader && (open == 0 || (open < OPEN_MAX_MEMBERS && tvg_same_clock(tvg_reader_header(reader), tvg_reader_header(member[0].reader))))) {
-            open += admit(&member[open], build, reader);
+            open += admit(&member[open], build, reader, names[next - 1]);
             reader = NULL;
             continue;
         }

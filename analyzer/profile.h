@@ -116,6 +116,31 @@ struct tvg_coverage_note {
     uint64_t count;
 };
 
+/* Where CPU time went, by samples of every thread (the source "dark"). A sample is in an op when its thread was in one, or when another thread was and
+ * it fell into code of that op's library or of a thread pool: workers that help. Dark is all other CPU time. */
+struct tvg_cpu_object {
+    char *name;             /* raw; "" for kinds that have none */
+    uint32_t kind;          /* enum tvg_object_kind */
+    double dark_seconds, op_seconds;
+};
+struct tvg_cpu_library {    /* a computing library (struct tvg_op) and the CPU seconds in its ops */
+    const char *name;
+    double seconds;
+};
+struct tvg_cpu_where {
+    uint32_t processes;     /* that were sampled; 0: all below is 0 */
+    bool kernel;            /* time in the kernel was sampled too, in all of them */
+    uint64_t samples, lost; /* lost: found no room in the kernel's buffers */
+    double op_seconds, dark_seconds; /* by samples */
+    double before_seconds;  /* CPU time before sampling began, which is before any op was seen: dark too, in unknown objects */
+    double unsampled_seconds; /* of cpu_seconds: in no sample (a thread's first moments; the kernel, where it is not sampled) */
+    double dark_low, dark_high; /* share of cpu_seconds, with 95 % of the samples' chance and all that is not sampled; NAN: not known */
+    struct tvg_cpu_object *objects; /* most dark seconds first */
+    uint32_t object_count;
+    struct tvg_cpu_library *libraries;
+    uint32_t library_count;
+};
+
 struct tvg_profile {
     /* ops, in order of first appearance */
     struct tvg_op_stat *ops;
@@ -145,6 +170,7 @@ struct tvg_profile {
     double op_wall_error;   /* it is right within this many seconds (0: exact) */
     double cpu_seconds;     /* process CPU time, user + system, without the recorder's own */
     double own_seconds;     /* the recorder's own cost */
+    struct tvg_cpu_where where; /* of cpu_seconds */
     uint32_t threads;       /* threads that ran ops */
     uint32_t processes;
     struct tvg_damage damage;

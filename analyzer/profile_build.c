@@ -33,6 +33,7 @@ struct tvg_build {
     struct tvg_info info;
     struct tvg_groups *groups;
     struct tvg_gpu_build *gpu;     /* NULL until a GPU's activity is met */
+    struct tvg_dark_sum *dark;     /* NULL until a process with samples ends */
     struct tvg_step_table *step_table;
     struct tvg_busy *busy;
     struct tvg_busy_result busy_result;
@@ -71,6 +72,7 @@ struct tvg_process {
     uint32_t lane_count, last_lane;
     uint32_t *tids, tid_count;
     struct tvg_steps *steps;
+    struct tvg_dark *dark;      /* NULL: the process was not sampled */
     double cpu_process_ns, encode_ticks;
     uint64_t end_mono_ns, first_start, last_end;
     double cpu_first_ns;        /* CPU the process had used when its first op began, as the first block lets one estimate */
@@ -334,6 +336,11 @@ struct tvg_process *tvg_build_process(struct tvg_build *build, const struct tvg_
     return process;
 }
 
+void tvg_build_dark(struct tvg_process *process, struct tvg_dark *dark)
+{
+    process->dark = dark;
+}
+
 static struct lane *lane_of(struct tvg_process *process, uint32_t ring, uint32_t *number)
 {
     for (uint32_t i = 0; i < process->lane_count; i++) {
@@ -404,6 +411,8 @@ static void add_ops(struct tvg_process *process, const struct tvg_event *event)
     double seconds_per_tick = 1e-9 / ticks_rate(&process->header);
     tvg_waiting_add(&lane->waiting, info, &batch, seconds_per_tick, (uint64_t)(long_gap_seconds / seconds_per_tick));
     tvg_groups_add(build->groups, &lane->group, &batch);
+    if (process->dark)
+        tvg_dark_ops(process->dark, info->tid, &batch, info->anchor.mono_ns ? &info->anchor : &process->header.anchor, ticks_rate(&process->header));
     uint64_t first_step = tvg_steps_first(process->steps);
     if (!tvg_steps_add(process->steps, number, &batch))
         build->failed = true;
@@ -538,6 +547,12 @@ void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, con
     if (!first_step && tvg_steps_first(process->steps) && process->number == 0 && build->busy)
         tvg_busy_load_until(build->busy, tvg_steps_first(process->steps));
     settle(build, seconds_per_tick);
+    double sampling_ns = process->dark ? tvg_dark_cost_ns(process->dark) : 0;
+    if (process->dark && ((!build->dark && !(build->dark = tvg_dark_sum_new())) ||
+                          !tvg_dark_sum_add(build->dark, process->dark, build->ops, build->op_count)))
+        build->failed = true;
+    tvg_dark_free(process->dark);
+    process->dark = NULL;
     struct load_context load = {build, seconds_per_tick};
     tvg_steps_load(process->steps, load_op, &load);
     tvg_steps_free(process->steps);
@@ -545,7 +560,7 @@ void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, con
 
     const struct tvg_info_file *said = &process->said;
     double cpu_ns = said->end_cpu_ns > process->cpu_process_ns ? said->end_cpu_ns : process->cpu_process_ns;
-    double own = (said->end_encode_ticks > 0 ? said->end_encode_ticks : process->encode_ticks) * seconds_per_tick + said->meter_cost_ns * 1e-9;
+    double own = (said->end_encode_ticks > 0 ? said->end_encode_ticks : process->encode_ticks) * seconds_per_tick + (said->meter_cost_ns + sampling_ns) * 1e-9;
     double cpu = cpu_ns * 1e-9;
     build->own_seconds += own;
     build->cpu_seconds += cpu > own ? cpu - own : 0;
@@ -590,6 +605,7 @@ void tvg_build_free(struct tvg_build *build)
     for (uint32_t i = 0; i < build->process_count; i++) {
         struct tvg_process *process = build->process[i];
         tvg_steps_free(process->steps);
+        tvg_dark_free(process->dark);
         free(process->index);
         free(process->lane);
         free(process->tids);
@@ -599,6 +615,7 @@ void tvg_build_free(struct tvg_build *build)
     tvg_busy_finish(build->busy, NULL);
     tvg_groups_free(build->groups);
     tvg_gpu_build_free(build->gpu);
+    tvg_dark_sum_free(build->dark);
     tvg_step_table_free(build->step_table);
     tvg_info_free(&build->info);
     free(build->ops);
@@ -793,6 +810,8 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
     if (build->gpu && !tvg_gpu_build_finish(build->gpu, build->arena, profile))
         goto memory_again;
 
+    if (!tvg_dark_sum_finish(build->dark, build->arena, profile->cpu_seconds, &profile->where))
+        goto memory_again;
     totals(profile);
     /* Each process has its own rate of ticks, the union one for all: a union is never more than the sum. */
     profile->op_wall_seconds = fmin(profile->op_wall_seconds, profile->op_seconds);

@@ -146,6 +146,28 @@ void tvg_gpu_build_free(struct tvg_gpu_build *build);
 /* profile_gpu_types.c: turns the calls' compute types into those of the kernels that ran, with a note where they differ. False: memory is out. */
 bool tvg_gpu_confirm_types(struct tvg_profile *profile, struct tvg_arena *arena);
 
+/* --- profile_dark.c: CPU samples laid over ops --------------------------------------------------------------------------------- */
+struct tvg_dark;     /* the samples of one process */
+struct tvg_dark_sum; /* of a run */
+/* All samples of a trace, which has to be read for them before its ops are. NULL: it has none, or memory is out. */
+struct tvg_dark *tvg_dark_read(const char *path);
+struct tvg_dark *tvg_dark_new(void);
+/* The payload of a SAMPLES block; a damaged one is left out. False: memory is out. */
+bool tvg_dark_add(struct tvg_dark *dark, const void *payload, uint32_t length);
+/* No more samples will come, ops will. */
+void tvg_dark_ready(struct tvg_dark *dark);
+/* Marks the samples that fall into a batch of ops of thread `tid`. `anchor`: a moment near them. */
+void tvg_dark_ops(struct tvg_dark *dark, uint32_t tid, const struct tvg_batch *batch, const struct tvg_anchor *anchor, double ticks_per_ns);
+/* What sampling has cost the process. */
+double tvg_dark_cost_ns(const struct tvg_dark *dark);
+struct tvg_dark_sum *tvg_dark_sum_new(void);
+/* Adds a process, whose ops were all marked, to the run's sums; `ops` gives their libraries. False: memory is out. */
+bool tvg_dark_sum_add(struct tvg_dark_sum *sum, const struct tvg_dark *dark, const struct tvg_op_stat *ops, uint32_t op_count);
+/* The run's figures, strings and arrays in the arena. `sum` may be NULL: nothing was sampled. False: memory is out. */
+bool tvg_dark_sum_finish(struct tvg_dark_sum *sum, struct tvg_arena *arena, double cpu_seconds, struct tvg_cpu_where *where);
+void tvg_dark_sum_free(struct tvg_dark_sum *sum);
+void tvg_dark_free(struct tvg_dark *dark);
+
 /* --- profile_build.c: all of it together ------------------------------------------------------------------------------- */
 struct tvg_build;
 struct tvg_process;
@@ -156,6 +178,8 @@ struct tvg_build *tvg_build_new(const struct tvg_profile_options *options);
 /* A further traced process of the run. Several may be open at once when they share a clock (tvg_same_clock). NULL when memory is out. */
 bool tvg_same_clock(const struct tvg_trace_header *a, const struct tvg_trace_header *b);
 struct tvg_process *tvg_build_process(struct tvg_build *build, const struct tvg_trace_header *header, tvg_op_lookup *lookup, const void *context);
+/* Gives the process its samples, before its first event; they are then the build's. NULL is fine. */
+void tvg_build_dark(struct tvg_process *process, struct tvg_dark *dark);
 void tvg_build_event(struct tvg_process *process, const struct tvg_event *event);
 /* The process has no more events. ticks_per_ns by its anchors; `damage` may be NULL. */
 void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, const struct tvg_damage *damage);

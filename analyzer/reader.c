@@ -822,7 +822,7 @@ int tvg_reader_next(struct tvg_reader *reader, struct tvg_event *event)
             refuse_block(reader, offset, bytes);
             continue;
         }
-        if (header.kind < TVG_BLOCK_OPS || header.kind > TVG_BLOCK_END)
+        if (header.kind < TVG_BLOCK_OPS || header.kind >= TVG_BLOCK_KINDS)
             continue; /* a kind of a later recorder */
         if (tvg_msgpack_check(payload, header.length) != 0) {
             refuse_block(reader, offset, bytes);
@@ -841,6 +841,30 @@ int tvg_reader_next(struct tvg_reader *reader, struct tvg_event *event)
         return 1;
     }
     return recover_next(reader, event);
+}
+
+int tvg_reader_next_of(struct tvg_reader *reader, enum tvg_block_kind kind, struct tvg_event *event)
+{
+    while (reader->offset < reader->size) {
+        struct tvg_block_header header;
+        uint64_t offset = reader->offset;
+        const uint8_t *raw;
+        if (read_fully(reader->fd, &header, sizeof header, offset) != sizeof header || tvg_block_header_check(&header) != 0 ||
+            header.length > reader->size - offset - sizeof header) {
+            step_over(reader, false);
+            continue;
+        }
+        reader->in_damage = false;
+        reader->offset += sizeof header + (uint64_t)header.length;
+        if (header.kind != kind || !(raw = view(reader, offset, sizeof header + (size_t)header.length)))
+            continue;
+        raw += sizeof header;
+        if (tvg_block_payload_check(&header, raw) != 0 || tvg_msgpack_check(raw, header.length) != 0)
+            continue;
+        *event = (struct tvg_event){.kind = TVG_EVENT_BLOCK, .block = kind, .payload = raw, .length = header.length, .offset = offset};
+        return 1;
+    }
+    return 0;
 }
 
 const struct tvg_trace_header *tvg_reader_header(const struct tvg_reader *reader)

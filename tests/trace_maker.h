@@ -9,6 +9,7 @@
 #include "trace/block.h"
 #include "trace/kernels.h"
 #include "trace/rings.h"
+#include "trace/samples.h"
 
 enum { MAKER_PID = 4321, MAKER_SHIFT = 4, MAKER_TID = 5000 };
 static const uint64_t MAKER_TICKS = 1000000000000, MAKER_MONO = 400000000000, MAKER_WALL = 1700000000000000000;
@@ -253,6 +254,18 @@ static inline void maker_kernels(struct maker *maker, int device, uint32_t op, u
     maker_block(maker, out, tvg_encode_kernels(out, sizeof out, device, rows, count < 64 ? count : 64, scratch));
 }
 
+/* `count` samples of the thread of ring 0, `every_ns` apart; object 0 is the library of maker_op, object 1 the program. */
+static inline void maker_samples(struct maker *maker, uint32_t count, uint64_t every_ns)
+{
+    static const struct tvg_sampled_object objects[] = {{0, TVG_OBJECT_FILE, "libopenblas.so.0", 16}, {1, TVG_OBJECT_FILE, "python3.11", 10}};
+    struct tvg_cpu_sample samples[64];
+    struct tvg_samples_info info = {.period_ns = every_ns, .before_ns = 1000000, .lost = 2, .cost_ns = 5000, .kernel = true, .count = count < 64 ? count : 64};
+    uint8_t out[TVG_SAMPLES_ENCODED_MAX(64, 2)], scratch[TVG_SAMPLES_SCRATCH(64)];
+    for (uint32_t i = 0; i < info.count; i++)
+        samples[i] = (struct tvg_cpu_sample){.mono_ns = MAKER_MONO + i * every_ns, .tid = MAKER_TID, .object = i % 2};
+    maker_block(maker, out, tvg_encode_samples(out, sizeof out, &info, samples, objects, 2, scratch));
+}
+
 /* A trace with every kind of block; ops of `threads` rings, `records` of each. */
 static inline struct maker maker_full(uint32_t threads, uint32_t records)
 {
@@ -291,6 +304,7 @@ static inline struct maker maker_full(uint32_t threads, uint32_t records)
     maker_mark(&maker, "pause", 0, 6000);
     maker_mark(&maker, "resume", 0, 7000);
     maker_kernels(&maker, 0, 8, 0, 40);
+    maker_samples(&maker, 40, 3000);
     maker_lost(&maker, 0, 3, "no space left on device");
     maker_end(&maker, (uint64_t)threads * records, (records + 1) * 16000);
     free(batch);

@@ -29,6 +29,8 @@ enum tvg_block_kind {
     TVG_BLOCK_LOST = 10,    /* ops that could not be written, counted */
     TVG_BLOCK_KERNELS = 11, /* GPU activity records, columns */
     TVG_BLOCK_END = 12,     /* clean end: totals, own cost */
+    TVG_BLOCK_SAMPLES = 13, /* where CPU time went, sampled, columns */
+    TVG_BLOCK_KINDS         /* one past the last */
 };
 
 /* On-disk prefix of every block, little-endian, 24 bytes, no padding. */

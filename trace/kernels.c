@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "block.h"
+#include "varint.h"
 
 static const char *const column_name[TVG_KERNEL_COLUMNS] = {"duration", "start", "launch", "bytes", "op", "cause", "tid", "stream", "graph", "replayed"};
 
@@ -44,31 +45,6 @@ static void column_apply(struct tvg_kernel *row, const struct tvg_kernel *previo
     }
 }
 
-static uint8_t *put_varint(uint8_t *at, uint64_t difference)
-{
-    uint64_t zigzag = (difference << 1) ^ (uint64_t)((int64_t)difference >> 63);
-    while (zigzag >= 0x80) {
-        *at++ = (uint8_t)(zigzag | 0x80);
-        zigzag >>= 7;
-    }
-    *at++ = (uint8_t)zigzag;
-    return at;
-}
-
-static const uint8_t *get_varint(const uint8_t *at, const uint8_t *end, uint64_t *difference)
-{
-    uint64_t zigzag = 0;
-    for (unsigned shift = 0; at < end && shift < 64; shift += 7) {
-        uint8_t byte = *at++;
-        zigzag |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80)) {
-            *difference = (zigzag >> 1) ^ (0 - (zigzag & 1));
-            return at;
-        }
-    }
-    return NULL;
-}
-
 size_t tvg_encode_kernels(void *out, size_t capacity, int device, const struct tvg_kernel *rows, size_t count, void *scratch)
 {
     struct tvg_map map;
@@ -81,7 +57,7 @@ size_t tvg_encode_kernels(void *out, size_t capacity, int device, const struct t
         const struct tvg_kernel *previous = &zero;
         uint8_t *at = raw;
         for (size_t i = 0; i < count; i++) {
-            at = put_varint(at, column_value(&rows[i], previous, column));
+            at = tvg_varint_put(at, column_value(&rows[i], previous, column));
             previous = &rows[i];
         }
         int raw_bytes = (int)(at - raw);
@@ -163,7 +139,7 @@ long tvg_decode_kernels(const void *payload, size_t length, int *device, struct 
             const struct tvg_kernel *previous = &zero;
             for (uint64_t i = 0; i < count; i++) {
                 uint64_t difference;
-                at = get_varint(at, end, &difference);
+                at = tvg_varint_get(at, end, &difference);
                 if (!at) {
                     result = -1;
                     break;

@@ -18,8 +18,10 @@ static const struct tvg_usage usage = {
     .options = options,
     .json = true,
     .details = "Dark is the share of the process's CPU time that did not run in recorded ops: interpreters, elementwise code, libraries that were not\n"
-               "caught. How much CPU time an op used is known within bounds: at most its duration times the threads its library may use, at least what\n"
-               "the fastest call of the same op took.",
+               "caught. By samples of every thread (the source \"dark\") it is known with the objects it ran in: a sample is in an op when its thread\n"
+               "was, or when another thread was and it fell into that op's library or a thread pool. Ranges are 95 % of the samples' chance, and what\n"
+               "could not be sampled. Without samples it is known within bounds: an op uses at most its duration times the threads its library may\n"
+               "use, at least what the fastest call of the same op took.",
 };
 
 struct library {
@@ -31,7 +33,6 @@ struct library {
 struct seen {
     struct library *libraries;
     uint32_t count;
-    double cpu_least, cpu_most; /* CPU seconds in recorded ops */
     double dark_low, dark_high; /* share of the process's CPU time outside them; NAN when that is not known */
 };
 
@@ -63,12 +64,13 @@ static bool look(struct seen *seen, const struct tvg_profile *profile)
         library->seconds += stat->seconds;
         library->cpu_least += least;
         library->cpu_most += most;
-        seen->cpu_least += least;
-        seen->cpu_most += most;
     }
-    double cpu = profile->cpu_seconds;
-    seen->dark_low = cpu > 0 ? fmax(0, 1 - seen->cpu_most / cpu) : NAN;
-    seen->dark_high = cpu > 0 ? fmax(0, 1 - seen->cpu_least / cpu) : NAN;
+    for (uint32_t i = 0; i < seen->count; i++) {
+        double sampled = tvg_library_cpu(profile, seen->libraries[i].name);
+        if (isfinite(sampled))
+            seen->libraries[i].cpu_least = seen->libraries[i].cpu_most = sampled;
+    }
+    tvg_dark_share(profile, &seen->dark_low, &seen->dark_high);
     qsort(seen->libraries, seen->count, sizeof *seen->libraries, by_flop);
     return true;
 }
@@ -252,6 +254,52 @@ static void print_names(const struct tvg_profile *profile, const char *what, con
         printf("  and %llu more (--json)\n", (unsigned long long)more);
 }
 
+enum { OBJECTS_SHOWN = 10 };
+
+static void print_dark_row(const char *name, double seconds, double cpu)
+{
+    char time[32], part[40];
+    printf("  %-56.56s %9s %7s\n", name, tvg_show_seconds(time, sizeof time, seconds), share(part, sizeof part, seconds / cpu, seconds / cpu));
+}
+
+/* Which objects the CPU time outside recorded ops ran in. */
+static void print_dark(const struct tvg_profile *profile, struct tvg_style style)
+{
+    const struct tvg_cpu_where *where = &profile->where;
+    double cpu = profile->cpu_seconds, more = 0;
+    uint32_t shown = 0, rest = 0;
+    char name[512], line[256];
+    if (!where->processes || !(cpu > 0))
+        return;
+    snprintf(line, sizeof line, "%sWHERE THE DARK TIME RAN%s  of %.3g CPU s, by %llu samples", style.bold, style.off, cpu, (unsigned long long)where->samples);
+    printf("%s\n", line);
+    for (uint32_t i = 0; i < where->object_count && where->objects[i].dark_seconds > 0; i++) {
+        if (shown == OBJECTS_SHOWN) {
+            rest++;
+            more += where->objects[i].dark_seconds;
+            continue;
+        }
+        shown++;
+        print_dark_row(tvg_show_object(name, sizeof name, &where->objects[i]), where->objects[i].dark_seconds, cpu);
+    }
+    if (rest) {
+        snprintf(name, sizeof name, "%u more objects (--json)", rest);
+        print_dark_row(name, more, cpu);
+    }
+    if (where->before_seconds > 0.005 * cpu)
+        print_dark_row("before sampling began, with the first op", where->before_seconds, cpu);
+    if (where->unsampled_seconds > 0.005 * cpu)
+        print_dark_row(where->kernel ? "not sampled, perhaps in ops" : "not sampled, perhaps in ops: the kernel, first moments", where->unsampled_seconds, cpu);
+    if (where->processes < profile->processes) {
+        snprintf(line, sizeof line, "%u of %u processes were not sampled.", profile->processes - where->processes, profile->processes);
+        wrap("  ", "  ", line);
+    }
+    if (where->lost) {
+        snprintf(line, sizeof line, "%llu samples found no room in the kernel's buffers.", (unsigned long long)where->lost);
+        wrap("  ", "  ", line);
+    }
+}
+
 static void print_text(const char *path, const struct tvg_profile *profile, const struct seen *seen, struct tvg_style style)
 {
     char shown[512], line[512], part[40];
@@ -260,7 +308,10 @@ static void print_text(const char *path, const struct tvg_profile *profile, cons
              profile->threads, profile->threads == 1 ? "" : "s", profile->processes, profile->processes == 1 ? "" : "es", profile->wall_seconds);
     wrap("", "", line);
     print_damage(profile);
-    printf("%s\n%-34s %9s %11s %9s %13s%s\n", style.dim, "library", "calls", "FLOP", "time", "of CPU time", style.off);
+    if (seen->count == 0)
+        wrap("", "  ", "NO OPERATION WAS SEEN: none of the functions that tvg stands in for was called. What ran is below; it is not counted.");
+    else
+        printf("%s\n%-34s %9s %11s %9s %13s%s\n", style.dim, "library", "calls", "FLOP", "time", "of CPU time", style.off);
     for (uint32_t i = 0; i < seen->count; i++) {
         const struct library *library = &seen->libraries[i];
         char name[128], flop[32];
@@ -276,6 +327,7 @@ static void print_text(const char *path, const struct tvg_profile *profile, cons
     else
         snprintf(line, sizeof line, "Dark: not known, the trace holds no CPU time.");
     wrap("", "  ", line);
+    print_dark(profile, style);
     printf("The recorder itself: %.3g s, subtracted from CPU time.\n", profile->own_seconds);
     print_names(profile, "library", "LIBRARIES SEEN", style);
     print_names(profile, "source-on", "SOURCES ON", style);
@@ -337,6 +389,7 @@ static void print_json(const char *path, const struct tvg_profile *profile, cons
     json_object_set_new(root, "own_s", figure(profile->own_seconds));
     json_object_set_new(root, "dark", interval(seen->dark_low, seen->dark_high));
     json_object_set_new(root, "libraries", libraries);
+    json_object_set_new(root, "cpu", tvg_cpu_json(profile));
     json_object_set_new(root, "damage",
                         json_pack("{s:I, s:I, s:b, s:b, s:I, s:I, s:I, s:I}", "bytes_skipped", (json_int_t)damage->bytes_skipped, "places",
                                   (json_int_t)damage->blocks_damaged, "cut_off", damage->cut_off, "no_end", damage->no_end, "ops_recovered",

@@ -232,6 +232,7 @@ static json_t *coverage(const struct tvg_report *report)
     for (uint32_t i = 0; i < profile->unit_count; i++)
         json_array_append_new(units, unit(&profile->units[i]));
     json_object_set_new(object, "units", units);
+    json_object_set_new(object, "cpu", tvg_cpu_json(profile));
     json_object_set_new(object, "own_s", number(profile->own_seconds));
     json_object_set_new(object, "threads", json_integer(profile->threads));
     json_object_set_new(object, "processes", json_integer(profile->processes));

@@ -94,6 +94,16 @@ void tvg_report_boards(struct tvg_report *report); /* fills report->cards */
 void tvg_report_text(const struct tvg_report *report, FILE *out);
 void tvg_report_json(const struct tvg_report *report, FILE *out);
 
+/* dark.c: the share of CPU time that ran outside recorded ops: by samples where there are any, else within bounds (an op used at most its duration
+ * times the threads its library may use, at least what the fastest call of the same op took). NAN when the CPU time is not known. */
+void tvg_dark_share(const struct tvg_profile *profile, double *low, double *high);
+/* CPU seconds in ops of `library`, by samples; NAN when nothing was sampled. */
+double tvg_library_cpu(const struct tvg_profile *profile, const char *library);
+/* "libm.so.6", "code made at run time"; escaped. Returns `out`. */
+char *tvg_show_object(char *out, size_t size, const struct tvg_cpu_object *object);
+/* Everything about the run's CPU time, the caller's. */
+struct json_t *tvg_cpu_json(const struct tvg_profile *profile);
+
 /* Figures for people (figures.c). Each writes to `out` (capacity `size`) and returns it. */
 char *tvg_show_joules(char *out, size_t size, double joules);       /* "3,815 J", "2.98 mJ", "1.27 kJ" */
 char *tvg_show_band(char *out, size_t size, struct tvg_interval j); /* "12-40 J": the interval alone */

@@ -47,6 +47,11 @@ TVG_EXPORT void tvg_warmup_done(void)
     mark("warmup-end", 0);
 }
 
+bool tvg_paused(void)
+{
+    return __atomic_load_n(&tvg_state.paused, __ATOMIC_ACQUIRE) != 0;
+}
+
 /* Pausing before the first op leaves no trace: the word is set odd when the process starts to record. */
 TVG_EXPORT void tvg_pause(void)
 {

@@ -107,6 +107,8 @@ void tvg_forget_range(const void *begin, const void *end);
 bool tvg_block_append(const void *block, size_t length);
 /* True once this process has a trace file (a call was caught, or a source appended something). */
 bool tvg_recording(void);
+/* True between tvg_pause and tvg_resume. */
+bool tvg_paused(void);
 
 /* A coverage note: `what` is one of the words listed in FORMAT.md ("library", "caught", "found-not-catchable", "source-refused",
  * "late", "lost", "not-crash-safe", "child-without-preload", ...), `subject` what it is about, `detail` why. Written when the trace

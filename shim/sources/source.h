@@ -9,7 +9,7 @@
 struct tvg_slot;
 
 struct tvg_source {
-    const char *name; /* as in TVG_SOURCES: "rapl", "papi", "stacks", "cputime", "nvml", "cupti" */
+    const char *name; /* as in TVG_SOURCES: "rapl", "papi", "stacks", "cputime", "nvml", "cupti", "dark" */
     bool by_default;  /* used when TVG_SOURCES is unset */
     bool with_cuda;   /* started when the process has initialised CUDA, not with the trace */
     /* Called at load when the source is chosen, or NULL: opens the libraries it needs. Later another thread may hold the loader's lock while it
@@ -54,6 +54,8 @@ void tvg_sources_end(const struct tvg_slot *slot);
 
 /* The MANIFEST block, written by tvg_sources_start (manifest.c). */
 void tvg_manifest_write(void);
+/* True when TVG_SOURCES asks for the source by its own name, not only by default. */
+bool tvg_source_is_named(const struct tvg_source *source);
 /* The root of /sys and /proc for sources: "" or, in tests, the folder named by TVG_SYSFS_ROOT (never in a setuid program). */
 const char *tvg_sources_root(void);
 

@@ -17,6 +17,7 @@ const struct tvg_source *const tvg_sources[] = {
     &tvg_source_stacks,
     &tvg_source_nvml,
     &tvg_source_cupti,
+    &tvg_source_dark,
     NULL,
 };
 enum { SOURCE_MAX = sizeof tvg_sources / sizeof tvg_sources[0] };
@@ -24,6 +25,7 @@ enum { SOURCE_MAX = sizeof tvg_sources / sizeof tvg_sources[0] };
 bool tvg_sources_per_op;
 static int state; /* enum state */
 static bool wanted[SOURCE_MAX];
+static bool named[SOURCE_MAX]; /* in TVG_SOURCES, by its own name */
 static bool started[SOURCE_MAX];
 static char root[256];
 static char unknown[64]; /* the first name in TVG_SOURCES that no source has: said when the trace opens */
@@ -51,7 +53,7 @@ static void choose(const char *name, size_t length)
     if (length == 7 && memcmp(name, "cputime", 7) == 0) return; /* every block of ops carries it anyway */
     for (int i = 0; tvg_sources[i]; i++)
         if (strlen(tvg_sources[i]->name) == length && memcmp(tvg_sources[i]->name, name, length) == 0) {
-            wanted[i] = true;
+            wanted[i] = named[i] = true;
             return;
         }
     if (unknown[0]) return;
@@ -66,6 +68,7 @@ void tvg_sources_configure(void)
     const char *stacks = secure_getenv("TVG_STACKS");
     const char *tree = secure_getenv("TVG_SYSFS_ROOT");
     memset(wanted, 0, sizeof wanted);
+    memset(named, 0, sizeof named);
     if (!list) choose_defaults();
     else {
         if (*list == '+') {
@@ -88,6 +91,13 @@ void tvg_sources_configure(void)
             /* set before any thread records: one that begins while another starts the sources would never learn of them */
             if (per_op(i)) tvg_sources_per_op = true;
         }
+}
+
+bool tvg_source_is_named(const struct tvg_source *source)
+{
+    for (int i = 0; tvg_sources[i]; i++)
+        if (tvg_sources[i] == source) return named[i];
+    return false;
 }
 
 const char *tvg_sources_root(void)

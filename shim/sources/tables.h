@@ -10,7 +10,7 @@
 
 #include "source.h"
 
-extern const struct tvg_source tvg_source_rapl, tvg_source_papi, tvg_source_stacks, tvg_source_nvml, tvg_source_cupti;
+extern const struct tvg_source tvg_source_rapl, tvg_source_papi, tvg_source_stacks, tvg_source_nvml, tvg_source_cupti, tvg_source_dark;
 
 /* Reads a whole small file (of /sys or /proc, below tvg_sources_root()) into `out`, zero-terminated, without malloc. Trailing blanks and
  * line ends are cut. Returns its length, or -1 with errno set. At most capacity - 1 bytes. */

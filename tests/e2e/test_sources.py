@@ -160,8 +160,8 @@ def test_no_thread_without_a_meter(under_shim, tmp_path):
     empty, with_meter = tmp_path / "empty", powercap(tmp_path / "root", {"intel-rapl:0": ("package-0", 5)})
     empty.mkdir()
     bare = int(testlib.run(code, check=True).stdout)
-    assert int(under_shim(code, env={"TVG_SYSFS_ROOT": empty}).stdout) == bare
-    assert int(testlib.run_under_shim(code, tmp_path / "b", env={"TVG_SYSFS_ROOT": with_meter}).stdout) == bare + 1
+    assert int(under_shim(code, env={"TVG_SYSFS_ROOT": empty, "TVG_SOURCES": "rapl"}).stdout) == bare
+    assert int(testlib.run_under_shim(code, tmp_path / "b", env={"TVG_SYSFS_ROOT": with_meter, "TVG_SOURCES": "rapl"}).stdout) == bare + 1
     assert int(testlib.run_under_shim(code, tmp_path / "c", env={"TVG_SYSFS_ROOT": with_meter, "TVG_SOURCES": "none"}).stdout) == bare
 
 

@@ -1,0 +1,96 @@
+/* Where CPU time went, for people and as JSON: shared by `tvg coverage` and `tvg report`. */
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "../../trace/samples.h"
+#include "report.h"
+
+void tvg_dark_share(const struct tvg_profile *profile, double *low, double *high)
+{
+    double least = 0, most = 0, cpu = profile->cpu_seconds;
+    *low = *high = NAN;
+    if (!(cpu > 0))
+        return;
+    if (profile->total_ops == 0) { /* what was in no op is not a matter of samples */
+        *low = *high = 1;
+        return;
+    }
+    if (profile->where.processes) {
+        *low = profile->where.dark_low;
+        *high = profile->where.dark_high;
+        return;
+    }
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        const struct tvg_op_stat *stat = &profile->ops[i];
+        if (stat->op.on_gpu)
+            continue;
+        most += stat->seconds * (stat->op.threads ? stat->op.threads : 1);
+        least += stat->seconds_min * (double)stat->count;
+    }
+    *low = fmax(0, 1 - most / cpu);
+    *high = fmax(0, 1 - least / cpu);
+}
+
+double tvg_library_cpu(const struct tvg_profile *profile, const char *library)
+{
+    for (uint32_t i = 0; i < profile->where.library_count; i++)
+        if (strcmp(profile->where.libraries[i].name, library) == 0)
+            return profile->where.libraries[i].seconds;
+    return profile->where.processes ? 0 : NAN;
+}
+
+char *tvg_show_object(char *out, size_t size, const struct tvg_cpu_object *object)
+{
+    char name[TVG_OBJECT_NAME_MAX * 2];
+    tvg_escape(name, sizeof name, object->name);
+    switch (object->kind) {
+    case TVG_OBJECT_FILE: snprintf(out, size, "%s", name); break;
+    case TVG_OBJECT_MADE: snprintf(out, size, "code made at run time"); break;
+    case TVG_OBJECT_COMPILED: snprintf(out, size, "%s (compiled by the run)", name); break;
+    case TVG_OBJECT_KERNEL: snprintf(out, size, "the kernel"); break;
+    default: snprintf(out, size, "unknown code"); break;
+    }
+    return out;
+}
+
+static const char *kind_name(uint32_t kind)
+{
+    static const char *const names[] = {"file", "made_at_run_time", "compiled_by_the_run", "kernel", "unknown"};
+    return names[kind < sizeof names / sizeof names[0] ? kind : TVG_OBJECT_UNKNOWN];
+}
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *tvg_cpu_json(const struct tvg_profile *profile)
+{
+    const struct tvg_cpu_where *where = &profile->where;
+    json_t *root = json_object(), *objects = json_array(), *libraries = json_array();
+    char shown[TVG_OBJECT_NAME_MAX * 4];
+    double low, high;
+    tvg_dark_share(profile, &low, &high);
+    json_object_set_new(root, "seconds", number(profile->cpu_seconds));
+    json_object_set_new(root, "dark_share", isfinite(low) && isfinite(high) ? json_pack("{s:f, s:f}", "low", fmin(1, low), "high", fmin(1, high)) : json_null());
+    json_object_set_new(root, "sampled_processes", json_integer(where->processes));
+    json_object_set_new(root, "samples", json_integer((json_int_t)where->samples));
+    json_object_set_new(root, "samples_lost", json_integer((json_int_t)(where->lost <= INT64_MAX ? where->lost : INT64_MAX)));
+    json_object_set_new(root, "kernel_sampled", json_boolean(where->kernel));
+    json_object_set_new(root, "in_ops_s", number(where->op_seconds));
+    json_object_set_new(root, "dark_s", number(where->dark_seconds));
+    json_object_set_new(root, "before_s", number(where->before_seconds));
+    json_object_set_new(root, "unsampled_s", number(where->unsampled_seconds));
+    for (uint32_t i = 0; i < where->library_count; i++)
+        json_array_append_new(libraries, json_pack("{s:o, s:o}", "library", json_string(tvg_escape(shown, sizeof shown, where->libraries[i].name)), "seconds",
+                                                   number(where->libraries[i].seconds)));
+    json_object_set_new(root, "libraries", libraries);
+    for (uint32_t i = 0; i < where->object_count; i++) {
+        const struct tvg_cpu_object *object = &where->objects[i];
+        json_array_append_new(objects, json_pack("{s:o, s:s, s:o, s:o}", "name", json_string(tvg_escape(shown, sizeof shown, object->name)), "kind",
+                                                 kind_name(object->kind), "dark_s", number(object->dark_seconds), "in_ops_s", number(object->op_seconds)));
+    }
+    json_object_set_new(root, "objects", objects);
+    return root;
+}
