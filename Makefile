@@ -161,6 +161,8 @@ install: all
 	$(INSTALL) -m 644 $(BUILD)/libtvgshim.so $(DESTDIR)$(PREFIX)/lib/libtvgshim.so
 	$(STRIP) --strip-debug $(DESTDIR)$(PREFIX)/lib/libtvgshim.so
 	$(INSTALL) -m 644 $(wildcard coeffs/*.json) $(DESTDIR)$(PREFIX)/share/tvg/coeffs/
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/share/tvg/runners
+	$(INSTALL) -m 644 $(wildcard runners/*.py) $(DESTDIR)$(PREFIX)/share/tvg/runners/
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(INSTALL) -m 644 analyzer/commands/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tvg
 	$(INSTALL) -m 644 analyzer/report/schema.json $(DESTDIR)$(PREFIX)/share/tvg/report.schema.json

@@ -11,6 +11,7 @@ struct command {
 static const struct command commands[] = {
     {"record", "run a command and record its operations", tvg_command_record},
     {"report", "what a run cost, where it went, what is worth doing", tvg_command_report},
+    {"run", "run a model file by its runtime, record it and report", tvg_command_run},
     {"ops", "a row per distinct operation", tvg_command_ops},
     {"dump", "every recorded operation, one JSON line each", tvg_command_dump},
     {"coverage", "what was caught, what was not, and why", tvg_command_coverage},

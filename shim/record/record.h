@@ -127,7 +127,7 @@ TVG_EXPORT void tvg_tokens(uint64_t count);                        /* `count` ou
 TVG_EXPORT void tvg_units(const char *kind, double value);         /* the same for other unit kinds: "image", "input_token", "request", ... */
 TVG_EXPORT void tvg_pause(void);                                   /* ops of the whole process go unrecorded until tvg_resume */
 TVG_EXPORT void tvg_resume(void);
-TVG_EXPORT void tvg_warmup_done(void);                             /* what came before is warm-up: kept in the trace, left out of costs per unit */
+TVG_EXPORT void tvg_warmup_done(void);                             /* what came before is warm-up: a mark in the trace */
 
 #include "record_inline.h"
 

@@ -28,6 +28,7 @@ def test_installed_files(installed):
     coefficients = {path.name for path in (ROOT / "coeffs").glob("*.json")}
     assert coefficients and {f"share/tvg/coeffs/{name}" for name in coefficients} <= files
     assert "share/man/man1/tvg.1" in files
+    assert {f"share/tvg/runners/{path.name}" for path in (ROOT / "runners").glob("*.py")} <= files and "share/tvg/runners/runner.py" in files
 
 
 def test_installed_record_finds_its_shim(installed, tmp_path):
