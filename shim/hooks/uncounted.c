@@ -8,7 +8,6 @@
 
 /* By the beginning of the entry's name: what a reader knows it by, and why it is not counted. */
 static const struct { const char *prefix, *what, *why; } engines[] = {
-    {"_ZN10tensorflow17BaseBatchMatMulOp", "BatchMatMul", "TensorFlow's batched products run inside Eigen here (its oneDNN kernels are off): they are not counted"},
     {"_ZN3xla3cpu16EmitDotOperation", "XLA's own loops", "XLA compiled a product into code of its own (a matrix times a vector, or a small one): it is not counted"},
     {"_ZN2ov", "OpenVINO", "OpenVINO's kernels are not followed: nothing of its inference is counted"},
 };

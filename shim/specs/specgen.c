@@ -295,8 +295,8 @@ static void print_body(const struct line *line, const struct element_type *type,
     print_parameters(line, type, true);
     printf(")\n{\n    TVG_TAKE_ENTRY(entry);\n    void *const caller = __builtin_return_address(0);\n"
            "    struct tvg_call call __attribute__((cleanup(tvg_call_release)));\n"
-           "    if (TVG_UNLIKELY(!tvg_call_begin(&call, __builtin_frame_address(0)))) {\n        %sTVG_FUNCTION(real_%s, tvg_target(entry, caller))(",
-           line->returns ? "return " : "", body);
+           "    if (TVG_UNLIKELY(%s!tvg_call_begin(&call, __builtin_frame_address(0)))) {\n        %sTVG_FUNCTION(real_%s, tvg_target(entry, caller))(",
+           has_flag(line, "panel") ? "tvg_is_panel(c) || " : "", line->returns ? "return " : "", body);
     print_parameters(line, type, false);
     printf(");\n%s    }\n    struct tvg_key key;\n", line->returns ? "" : "        return;\n");
     if (groups)
