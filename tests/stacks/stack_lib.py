@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from tvg_testlib import BUILD, clean_environment, dump, run, run_under_shim, tvg, tvg_json  # noqa: E402,F401  (for the tests)
+from tvg_testlib import BUILD, clean_environment, compile_c, dump, run, run_under_shim, tvg, tvg_json  # noqa: E402,F401  (for the tests)
 
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 THREADS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -33,12 +33,18 @@ def pinned_python(name, *packages):
     return python
 
 
+def stack_files(python, pattern):
+    """Files of the interpreter's packages, by a pattern below its site-packages."""
+    return sorted((python.parents[1] / "lib").glob(f"python3*/site-packages/{pattern}"))
+
+
 class Pair:
-    """One program, bare and under the shim: `answer` is the JSON object that both printed, `ops` what was recorded."""
+    """One program, bare and under the shim: `answer` is the JSON object that both printed, `ops` what was recorded. A compiled host stands in the place
+    of the interpreter, and `program` is None."""
 
     def __init__(self, python, program, folder, *arguments, timeout=240, environment=None):
         environment = {**THREADS, **(environment or {})}
-        command = [python, PROGRAMS / program, *arguments]
+        command = [python, *([PROGRAMS / program] if program else []), *arguments]
         bare = run(command, env=clean_environment(**environment), check=True, timeout=timeout)
         shimmed = run_under_shim(command, folder, env=environment, timeout=timeout)
         self.answer = json.loads(bare.stdout.splitlines()[-1])

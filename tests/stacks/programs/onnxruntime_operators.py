@@ -2,10 +2,13 @@
 
 How many pairs of query and key an attention looks at is not computed here but measured on the operator itself: with queries of zero every key
 that is seen gets the same weight, and values that are unit vectors show which ones these are.
-Prints one JSON object: version, a digest of all outputs, per run operator and FLOP, and the cases that this version does not know.
+Prints one JSON object: version, a digest of all outputs, per run operator and FLOP, and the cases that this version does not know. With a folder as
+argument it leaves the models there too, for a host of the C library.
 """
 import hashlib
 import json
+import pathlib
+import sys
 
 import numpy as np
 import onnx
@@ -16,7 +19,7 @@ MS = "com.microsoft"
 ONNX_TYPE = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.float16): TensorProto.FLOAT16, np.dtype(np.int32): TensorProto.INT32,
              np.dtype(np.int64): TensorProto.INT64, np.dtype(np.uint8): TensorProto.UINT8, np.dtype(np.int8): TensorProto.INT8}
 generator = np.random.default_rng(11)
-digest, runs, unknown = hashlib.sha256(), [], []
+digest, runs, unknown, made, written = hashlib.sha256(), [], [], [], []
 
 
 def floats(*shape, dtype=np.float32):
@@ -32,6 +35,7 @@ def session(kind, inputs, outputs, domain, opset, constant, attributes):
                               [numpy_helper.from_array(v, n) for n, v in inputs.items() if v is not None and n in constant])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(MS, 1)])
     model.ir_version = 8 if opset < 20 else 10
+    made.append(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -39,20 +43,20 @@ def session(kind, inputs, outputs, domain, opset, constant, attributes):
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def run(made, feeds, in_place):
+def run(one, feeds, in_place):
     """The outputs; those named in `in_place` take the memory of an input."""
     if not in_place:
-        return made.run(None, feeds)
-    binding = made.io_binding()
+        return one.run(None, feeds)
+    binding = one.io_binding()
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in feeds.items()}
     for name, value in values.items():
         binding.bind_ortvalue_input(name, value)
-    for output in made.get_outputs():
+    for output in one.get_outputs():
         if output.name in in_place:
             binding.bind_ortvalue_output(output.name, values[in_place[output.name]])
         else:
             binding.bind_output(output.name)
-    made.run_with_iobinding(binding)
+    one.run_with_iobinding(binding)
     return binding.copy_outputs_to_cpu()
 
 
@@ -60,18 +64,34 @@ def case(label, kind, flop, inputs, outputs=(("y", np.float32),), domain="", ops
     """Runs a case; `rows`: of the first output only so many are defined, by batch, and nothing of the others. `flop` is a number, or a function of the pairs that `probe` (changes to the inputs, a function of the output) counts."""
     feeds = {n: v for n, v in inputs.items() if v is not None and n not in constant}
     try:
-        made = session(kind, inputs, outputs, domain, opset, constant, attributes)
+        one = session(kind, inputs, outputs, domain, opset, constant, attributes)
         if probe:
             changes, count = probe
-            flop = flop(count(run(made, feeds | changes, in_place)[0]))
+            flop = flop(count(run(one, feeds | changes, in_place)[0]))
             runs.append([label, kind, flop])
-        results = run(made, feeds, in_place)
+        results = run(one, feeds, in_place)
     except Exception as error:  # an operator, or a form of it, that this version does not have
         unknown.append([label, str(error)[:300]])
         return
     for output in [results[0][b, :r] for b, r in enumerate(rows)] if rows else results:
         digest.update(output.tobytes())
     runs.append([label, kind, flop])
+    moved = in_place or rows or attributes.get("local_window_size", -1) >= 0  # windows mean one key more in old versions
+    if len(sys.argv) > 1 and not moved:
+        write(pathlib.Path(sys.argv[1]), feeds, [o for o, _ in outputs if o])
+        written.append([label, kind, flop])
+
+
+def write(folder, feeds, outputs):
+    """The model and its inputs for a host of the C library, and lines of the list that it reads."""
+    path = folder / f"{len(written)}.onnx"
+    onnx.save(made[-1], path)
+    lines = [f"model {path}"]
+    for name, value in feeds.items():
+        value.tofile(f"{path}.{name}")
+        lines.append(" ".join(map(str, ("input", name, ONNX_TYPE[value.dtype], f"{path}.{name}", value.ndim, *value.shape))))
+    with open(folder / "list", "a") as file:
+        file.write("\n".join(lines + [f"output {name}" for name in outputs] + ["run"]) + "\n")
 
 
 def unit(*shape):
@@ -252,7 +272,7 @@ def group_query_attention():
                       "pk": floats(batch, key_heads, room, D, dtype=dtype), "pv": floats(batch, key_heads, room, D, dtype=dtype),
                       "last": np.array(filled, np.int32) - 1, "total": np.array([max(filled)], np.int32)}
             changes = {"q": inputs["q"] * 0, "v": packed(new), "pv": values}
-            rows = [min(length, f) for f in filled]
+            rows = [min(length, f) for f in filled] if min(filled) < length else None
             case(f"GroupQueryAttention {dtype.__name__} {length} {filled} {window}", "GroupQueryAttention", lambda pairs: 4 * pairs * heads * D, inputs,
                  (("y", dtype), ("ok", dtype), ("ov", dtype)), MS, probe=(changes, pairs_of(heads, D, rows)), rows=rows, num_heads=heads,
                  kv_num_heads=key_heads, local_window_size=window)
@@ -294,4 +314,4 @@ def linear_attention():
 
 for group in products, einsum, recurrent, mixtures, attention, projected_attention, multi_head_attention, group_query_attention, sparse_attention, linear_attention:
     group()
-print(json.dumps({"version": onnxruntime.__version__, "digest": digest.hexdigest(), "runs": runs, "unknown": unknown}))
+print(json.dumps({"version": onnxruntime.__version__, "digest": digest.hexdigest(), "runs": runs, "unknown": unknown, "written": written}))
