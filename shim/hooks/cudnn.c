@@ -12,6 +12,7 @@
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
 #include "../sources/gpu.h"
+#include "cudnn.h"
 
 enum { DESCRIPTOR_CONVOLUTION = 1, DESCRIPTOR_CONV_FORWARD = 10, DESCRIPTOR_CONV_FILTER = 11, DESCRIPTOR_CONV_DATA = 12, DESCRIPTOR_POINTWISE_OP = 13,
        DESCRIPTOR_GRAPH = 15, DESCRIPTOR_TENSOR = 17, DESCRIPTOR_MATMUL_OP = 19, DESCRIPTOR_REDUCTION_OP = 22, DESCRIPTOR_RESAMPLE_OP = 25,
@@ -20,12 +21,7 @@ enum { TYPE_DATA_TYPE = 1, TYPE_INT64 = 3, TYPE_DESCRIPTOR = 15 };
 enum { GRAPH_OPS = 801, TENSOR_TYPE = 901, TENSOR_DIMS = 902, CONV_COMPUTE = 100,
        CONV_W = 703, CONV_X = 704, CONV_Y = 705, MATMUL_A = 1520, MATMUL_B = 1521, MATMUL_C = 1522,
        POINTWISE_X = 751, POINTWISE_Y = 753, NORM_X = 2002, NORM_Y = 2013, SDPA_Q = 2800, SDPA_K = 2801, SDPA_V = 2802, SDPA_O = 2803 };
-enum { RANK_MAX = 8, SLOTS = 1 << 14, SUMMARIES = 8192 };
-
-struct tensor {
-    uint8_t rank, type;
-    int64_t dim[RANK_MAX];
-};
+enum { SLOTS = 1 << 14, SUMMARIES = 8192 };
 
 /* One descriptor, by its address. Operations keep copies of their tensors, since those may be destroyed first. */
 struct descriptor {
@@ -33,7 +29,7 @@ struct descriptor {
     int32_t kind;
     int32_t summary;  /* index, or -1 */
     uint8_t compute;
-    struct tensor tensor[4]; /* a tensor descriptor: [0]; operations: X W Y, A B C, Q K V O */
+    struct tvg_cudnn_tensor tensor[4]; /* a tensor descriptor: [0]; operations: X W Y, A B C, Q K V O */
 };
 static struct descriptor *table;
 static struct tvg_op *summaries;
@@ -84,72 +80,24 @@ static struct descriptor *find(const void *key, bool make)
     return spare;
 }
 
-static uint8_t type_of(int64_t type)
-{
-    static const uint8_t types[] = {TVG_TYPE_F32, TVG_TYPE_F64, TVG_TYPE_F16, TVG_TYPE_I8, TVG_TYPE_I32, TVG_TYPE_I8, TVG_TYPE_U8, TVG_TYPE_U8, TVG_TYPE_I8,
-                                    TVG_TYPE_BF16, TVG_TYPE_I64, TVG_TYPE_BOOL, TVG_TYPE_F8_E4M3, TVG_TYPE_F8_E5M2};
-    return type >= 0 && type < (int64_t)sizeof types ? types[type] : TVG_TYPE_NONE;
-}
-
-static uint64_t elements(const struct tensor *tensor)
-{
-    uint64_t count = tensor->rank ? 1 : 0;
-    for (int i = 0; i < tensor->rank; i++)
-        count *= (uint64_t)(tensor->dim[i] > 0 ? tensor->dim[i] : 0);
-    return count;
-}
-
-static uint64_t bytes(const struct tensor *tensor) { return tvg_type_bytes(tensor->type, elements(tensor)); }
-
-/* Half types go through their own units whatever they accumulate in; a kernel's name tells whether f32 became tf32. */
-static uint8_t compute_of(const struct tensor *a) { return a->type; }
-
-static void put_convolution(struct tvg_op *op, const struct descriptor *conv)
-{
-    const struct tensor *x = &conv->tensor[0], *w = &conv->tensor[1], *y = &conv->tensor[2];
-    int spatial = x->rank - 2, at = 0;
-    if (spatial < 1 || spatial > 3 || w->rank != x->rank || y->rank != x->rank)
-        return;
-    op->kind = TVG_KIND_CONV;
-    op->dim_spatial = (uint8_t)spatial;
-    op->dim[at++] = x->dim[0], op->dim[at++] = x->dim[1];
-    for (int i = 0; i < spatial; i++)
-        op->dim[at++] = x->dim[2 + i];
-    op->dim[at++] = y->dim[1];
-    for (int i = 0; i < spatial; i++)
-        op->dim[at++] = w->dim[2 + i];
-    for (int i = 0; i < spatial; i++)
-        op->dim[at++] = y->dim[2 + i];
-    op->dim[at++] = w->dim[1] > 0 ? x->dim[1] / w->dim[1] : 1;
-    op->dim_count = (uint8_t)at;
-    op->type_a = x->type, op->type_b = w->type, op->type_c = y->type;
-    op->type_compute = compute_of(x);
-    /* 2 N K prod(out) prod(kernel) C / groups */
-    uint64_t kernel = 1;
-    for (int i = 1; i < w->rank; i++)
-        kernel *= (uint64_t)w->dim[i];
-    op->flop += 2 * elements(y) * kernel;
-    op->bytes_a = bytes(x), op->bytes_b = bytes(w), op->bytes_c = bytes(y);
-}
-
 static void put_product(struct tvg_op *op, const struct descriptor *product, int products)
 {
-    const struct tensor *a = &product->tensor[0], *c = &product->tensor[2];
+    const struct tvg_cudnn_tensor *a = &product->tensor[0], *c = &product->tensor[2];
     if (a->rank < 2 || c->rank < 2)
         return;
     int64_t k = a->dim[a->rank - 1];
-    op->flop += 2 * elements(c) * (uint64_t)k;
+    op->flop += 2 * tvg_cudnn_elements(c) * (uint64_t)k;
     if (products > 1)
         return;
     op->kind = TVG_KIND_GEMM;
     op->m = c->dim[c->rank - 2], op->n = c->dim[c->rank - 1], op->k = k;
-    op->batch = op->m * op->n > 0 ? (int64_t)(elements(c) / (uint64_t)(op->m * op->n)) : 0;
+    op->batch = op->m * op->n > 0 ? (int64_t)(tvg_cudnn_elements(c) / (uint64_t)(op->m * op->n)) : 0;
     op->type_a = a->type, op->type_b = product->tensor[1].type, op->type_c = c->type;
-    op->type_compute = compute_of(a);
-    op->bytes_a = bytes(a), op->bytes_b = bytes(&product->tensor[1]), op->bytes_c = bytes(c);
+    op->type_compute = a->type;
+    op->bytes_a = tvg_cudnn_bytes(a), op->bytes_b = tvg_cudnn_bytes(&product->tensor[1]), op->bytes_c = tvg_cudnn_bytes(c);
 }
 
-static void put_attention(struct tvg_op *op, const struct tensor *q, const struct tensor *k, const struct tensor *v, bool counts)
+static void put_attention(struct tvg_op *op, const struct tvg_cudnn_tensor *q, const struct tvg_cudnn_tensor *k, const struct tvg_cudnn_tensor *v, bool counts)
 {
     if (q->rank != 4 || k->rank != 4)
         return;
@@ -158,8 +106,8 @@ static void put_attention(struct tvg_op *op, const struct tensor *q, const struc
     op->dim[0] = q->dim[0], op->dim[1] = q->dim[1], op->dim[2] = k->dim[1], op->dim[3] = q->dim[2], op->dim[5] = q->dim[3], op->dim[6] = 0;
     op->dim[4] = v->rank == 4 ? v->dim[2] : k->dim[2];
     op->type_a = op->type_b = op->type_c = q->type;
-    op->type_compute = compute_of(q);
-    op->bytes_a = bytes(q), op->bytes_b = bytes(k) + bytes(v), op->bytes_c = bytes(q);
+    op->type_compute = q->type;
+    op->bytes_a = tvg_cudnn_bytes(q), op->bytes_b = tvg_cudnn_bytes(k) + tvg_cudnn_bytes(v), op->bytes_c = tvg_cudnn_bytes(q);
     if (counts)
         op->flop += 2 * (uint64_t)(op->dim[0] * op->dim[1]) * (uint64_t)(op->dim[3] * op->dim[4]) * (uint64_t)(q->dim[3] + (v->rank == 4 ? v->dim[3] : q->dim[3]));
 }
@@ -174,11 +122,11 @@ static void summarise(struct descriptor *graph, int64_t count, void *const *oper
         const struct descriptor *operation = find(operations[i], false);
         if (!operation)
             continue;
-        const struct tensor *in = &operation->tensor[0], *out = &operation->tensor[2];
+        const struct tvg_cudnn_tensor *in = &operation->tensor[0], *out = &operation->tensor[2];
         switch (operation->kind) {
         case DESCRIPTOR_CONV_FORWARD:
             convolutions++;
-            put_convolution(&op, operation);
+            tvg_cudnn_convolution(&op, &operation->tensor[0], &operation->tensor[1], &operation->tensor[2]);
             break;
         case DESCRIPTOR_MATMUL_OP:
             put_product(&op, operation, ++products);
@@ -193,10 +141,10 @@ static void summarise(struct descriptor *graph, int64_t count, void *const *oper
             if (convolutions || products)
                 op.epilogue |= TVG_EPILOGUE_OTHER;
             else
-                op.kind = op.kind ? op.kind : TVG_KIND_ELEMENTWISE, op.bytes_a = bytes(in), op.bytes_c = bytes(out), op.type_a = in->type, op.type_c = out->type;
+                op.kind = op.kind ? op.kind : TVG_KIND_ELEMENTWISE, op.bytes_a = tvg_cudnn_bytes(in), op.bytes_c = tvg_cudnn_bytes(out), op.type_a = in->type, op.type_c = out->type;
             break;
         case DESCRIPTOR_NORM_OP:
-            op.kind = op.kind ? op.kind : TVG_KIND_NORM, op.bytes_a = bytes(in), op.bytes_c = bytes(out), op.type_a = in->type, op.type_c = out->type;
+            op.kind = op.kind ? op.kind : TVG_KIND_NORM, op.bytes_a = tvg_cudnn_bytes(in), op.bytes_c = tvg_cudnn_bytes(out), op.type_a = in->type, op.type_c = out->type;
             break;
         case DESCRIPTOR_REDUCTION_OP:
             op.kind = op.kind ? op.kind : TVG_KIND_REDUCE;
@@ -210,7 +158,7 @@ static void summarise(struct descriptor *graph, int64_t count, void *const *oper
     }
     /* Attention arrives spelled out: scores = Q K', softmax in pieces, scores V. K is given transposed. */
     if (products == 2 && first && last) {
-        struct tensor k = first->tensor[1];
+        struct tvg_cudnn_tensor k = first->tensor[1];
         if (k.rank == 4) {
             int64_t length = k.dim[3];
             k.dim[3] = k.dim[2], k.dim[2] = length;
@@ -232,8 +180,8 @@ static void set_attribute(const void *key, int name, int type, int64_t count, co
     if (!descriptor || !values)
         return;
     if (name == TENSOR_TYPE && type == TYPE_DATA_TYPE)
-        descriptor->tensor[0].type = type_of(*(const int32_t *)values);
-    else if (name == TENSOR_DIMS && type == TYPE_INT64 && count > 0 && count <= RANK_MAX) {
+        descriptor->tensor[0].type = tvg_cudnn_type(*(const int32_t *)values);
+    else if (name == TENSOR_DIMS && type == TYPE_INT64 && count > 0 && count <= TVG_CUDNN_RANK) {
         descriptor->tensor[0].rank = (uint8_t)count;
         memcpy(descriptor->tensor[0].dim, values, (size_t)count * sizeof(int64_t));
     } else if (type == TYPE_DESCRIPTOR && count > 0) {

@@ -15,6 +15,8 @@ def stand_ins(tmp_path_factory):
         subprocess.run(["gcc", "-O1", "-Wall", f"-I{ROOT}", f"-I{PROGRAMS}", str(PROGRAMS / source), "-o", str(folder / output), f"-L{folder}", *more], check=True)
     for source, name in (("fake_cuda.c", "libcuda.so.1"), ("fake_cupti.c", "libcupti.so.13"), ("fake_nvml.c", "libnvidia-ml.so.1"), ("fake_cublas.c", "libcublas.so.13")):
         build(source, name, "-shared", "-fPIC", f"-Wl,-soname,{name}")
+    build("fake_gpu_libraries.c", "libcudnn.so.9", "-shared", "-fPIC", "-Wl,-soname,libcudnn.so.9", f"{folder}/libcupti.so.13")
+    build("gpu_calls.c", "calls", f"{folder}/libcublas.so.13", f"{folder}/libcudnn.so.9", f"{folder}/libcupti.so.13", "-ldl", "-Wl,-rpath," + str(folder))
     build("gpu_host.c", "host", f"{folder}/libcublas.so.13", f"{folder}/libcupti.so.13", f"{folder}/libnvidia-ml.so.1", "-ldl", "-Wl,-rpath," + str(folder))
     return folder
 
@@ -51,6 +53,27 @@ def test_what_a_graph_captured_counts_once_for_each_replay(stand_ins, tmp_path):
     assert data["totals"]["flop"] == 20 * 2 * 96 * 64 * 32 + 10 * 2 * 8 * 8 * 8
     own = [op["count"] for op in data["ops"] if op["function"] == "kernel" and op["count"]]
     assert sum(own) == 20 + 5
+
+
+def test_calls_with_hooks_of_their_own(stand_ins, tmp_path):
+    result = run_under_shim([stand_ins / "calls"], tmp_path, env={"LD_LIBRARY_PATH": stand_ins}, check=False)
+    assert result.returncode == 0 and result.stdout == "done\n", result.stderr
+    ops = {(op["function"], op["m"]): op for op in report(result.trace)["ops"] if op["count"]}
+    f = lambda function, m=0: ops[(function, m)]
+    grouped = f("cublasGemmGroupedBatchedEx")
+    assert grouped["flop"] == 3 * 2 * 16 * 32 * 64 + 5 * 2 * 8 * 8 * 4
+    assert grouped["bytes"] == 3 * (2 * 16 * 64 + 2 * 64 * 32 + 2 * 4 * 16 * 32) + 5 * (2 * 8 * 4 + 2 * 4 * 8 + 2 * 4 * 8 * 8)
+    assert grouped["seconds"] == pytest.approx(70e-6)
+    assert f("ncclAllReduce", 1000)["bytes"] == 2 * 4 * 1000 and f("ncclAllReduce", 1000)["flop"] == 0
+    assert f("ncclAllGather", 500)["bytes"] == 2 * 500 + 4 * 2 * 500  # what this rank has, and what it gets of all four
+    assert f("ncclReduceScatter", 250)["bytes"] == 4 * 2 * 250 + 2 * 250
+    assert f("ncclSend", 40)["bytes"] == 8 * 40 and f("ncclAllReduce", 7)["bytes"] == 2 * 7
+    assert f("ncclSend", 40)["seconds"] == pytest.approx(20e-6)  # both kernels of the group: it launches when it ends
+    assert f("cudnnConvolutionForward")["flop"] == 2 * 2 * 9 * 8 * 8 * 3 * 5 * 3
+    sparse = f("cusparseLtMatmul", 128)
+    assert sparse["flop"] == 128 * 32 * 64  # half of the dense product
+    assert sparse["bytes"] == 128 * 64 * 2 // 2 + 128 * 64 // 8 + 64 * 32 * 2 + 128 * 32 * 2
+    assert ("failed-call", "ncclAllReduce") in notes(result.trace)
 
 
 def test_the_meter_is_the_total(stand_ins, tmp_path):

@@ -10,3 +10,11 @@ int cublasSgemm_v2(void *handle, int transa, int transb, int m, int n, int k, co
     fake_cupti_launch("splitKreduce_kernel", 20000, 8);
     return 0;
 }
+int cublasGemmGroupedBatchedEx(void *handle, const int *ta, const int *tb, const int *m, const int *n, const int *k, const void *alpha, const void *const *a, int at, const int *lda,
+                               const void *const *b, int bt, const int *ldb, const void *beta, void *const *c, int ct, const int *ldc, int groups, const int *sizes, int compute)
+{
+    (void)handle, (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)alpha, (void)a, (void)at, (void)lda, (void)b, (void)bt, (void)ldb, (void)beta, (void)c, (void)ct, (void)ldc;
+    (void)sizes, (void)compute;
+    fake_cupti_launch("cutlass_80_tensorop_bf16_grouped", 70000, 64);
+    return groups == 2 ? 0 : 7;
+}
