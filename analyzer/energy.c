@@ -302,7 +302,10 @@ bool tvg_energy_price(struct tvg_energy **result, const struct tvg_profile *prof
              energy->cpu_seconds_outside);
     if (gpu && profile->gpu_count) { /* the boards' own figures lead; the package stands beside them */
         energy->cpu_beside = energy->total;
-        tvg_energy_price_boards(energy, profile, gpu);
+        if (!tvg_energy_price_boards(energy, profile, gpu)) {
+            tvg_energy_free(energy);
+            return tvg_fail(error, NULL, NULL, "free some memory", "out of memory for %u ops", profile->op_count);
+        }
     } else if (any_gpu && gpu)
         snprintf(energy->note, sizeof energy->note, "GPU calls were seen but no GPU activity was recorded: what they cost on the card is not known");
     else if (unpriced_gpu)

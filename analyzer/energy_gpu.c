@@ -12,16 +12,75 @@ static struct tvg_interval scaled(const struct tvg_coefficient *coefficient, dou
     return coefficient->known ? tvg_interval_scale(coefficient->value, amount) : (struct tvg_interval){0, 0, 0};
 }
 
-static struct tvg_interval energy_of(const struct tvg_gpu_activity *activity, const struct tvg_op *op, const struct tvg_device *gpu)
+/* Joules of kernels above awake: `seconds` in `count` of them, a grid of `blocks`, on `units`. */
+static struct tvg_interval kernels(double seconds, double count, double blocks, enum tvg_kernel_class units, const struct tvg_device *gpu)
 {
-    if (op->kind != TVG_KIND_KERNEL) /* copies and memsets: bytes at the memory, and no more power than a kernel of their length */
-        return scaled(&gpu->byte_memory, activity->bytes);
-    double blocks = fmax(1, (double)op->dim[0]) * fmax(1, (double)op->dim[1]) * fmax(1, (double)op->dim[2]);
     double fill = gpu->multiprocessors > 0 ? fmin(1, blocks / gpu->multiprocessors) : 1;
-    double mean = activity->seconds / (double)activity->count, floor = gpu->launch_floor.known ? gpu->launch_floor.value.value : 0;
-    const struct tvg_coefficient *watts[] = {[TVG_KERNEL_TENSOR] = &gpu->kernel_tensor, [TVG_KERNEL_FMA] = &gpu->kernel_fma,
-                                             [TVG_KERNEL_OTHER] = &gpu->kernel_other};
-    return scaled(watts[tvg_kernel_traits(op->name).units], activity->seconds * fill * (mean > 0 ? mean / (mean + floor) : 0));
+    double mean = count > 0 ? seconds / count : 0, floor = gpu->launch_floor.known ? gpu->launch_floor.value.value : 0;
+    const struct tvg_coefficient *watts[] = {[TVG_KERNEL_TENSOR] = &gpu->kernel_tensor, [TVG_KERNEL_FMA] = &gpu->kernel_fma, [TVG_KERNEL_OTHER] = &gpu->kernel_other};
+    return scaled(watts[units], seconds * fill * (mean > 0 ? mean / (mean + floor) : 0));
+}
+
+static double blocks_of(const struct tvg_op *kernel)
+{
+    return fmax(1, (double)kernel->dim[0]) * fmax(1, (double)kernel->dim[1]) * fmax(1, (double)kernel->dim[2]);
+}
+
+/* The units that multiply in `type`. */
+static enum tvg_kernel_class units_of(unsigned type)
+{
+    return type == TVG_TYPE_F32 || type == TVG_TYPE_F64 || type == TVG_TYPE_C64 || type == TVG_TYPE_C128 ? TVG_KERNEL_FMA : TVG_KERNEL_TENSOR;
+}
+
+/* An op that a rewrite added: a product in place of others has their kernels' grids, grown with its FLOP; a pass has a block for 512 elements. */
+static struct tvg_interval energy_of_added(const struct tvg_op_stat *added, double seconds, const struct tvg_profile *profile, const double *blocks, const struct tvg_device *gpu)
+{
+    enum { ELEMENTS_A_BLOCK = 512 };
+    if (!added->op.flop || added->op.flags & TVG_OP_FLOP_GIVEN || !added->follows || added->follows > profile->op_count)
+        return kernels(seconds, (double)added->count, fmax(1, (double)added->op.dim[0] / ELEMENTS_A_BLOCK), TVG_KERNEL_OTHER, gpu);
+    const struct tvg_op_stat *model = &profile->ops[added->follows - 1];
+    double growth = model->op.flop ? (double)added->op.flop / (double)model->op.flop : 1;
+    return kernels(seconds, (double)added->count, fmax(1, blocks[added->follows - 1] * growth), units_of(added->op.type_compute), gpu);
+}
+
+bool tvg_energy_of_boards(struct tvg_interval *per_op, const struct tvg_profile *profile, const struct tvg_profile *rewritten, const double *stretch, const struct tvg_device *gpu)
+{
+    uint32_t count = rewritten->op_count;
+    double *blocks = calloc(profile->op_count + 1u, sizeof *blocks), *weight = calloc(profile->op_count + 1u, sizeof *weight);
+    bool ready = blocks && weight;
+    memset(per_op, 0, count * sizeof *per_op);
+    for (uint32_t i = 0; ready && i < profile->activity_count; i++) {
+        const struct tvg_gpu_activity *at = &profile->activity[i];
+        uint32_t owner = at->cause != UINT32_MAX ? at->cause : at->op;
+        if (!at->count || owner >= profile->op_count || at->op >= profile->op_count)
+            continue;
+        const struct tvg_op *kernel = &profile->ops[at->op].op;
+        const struct tvg_op_stat *old = &profile->ops[owner], *new = &rewritten->ops[owner];
+        double kept = old->count ? (double)new->count / (double)old->count : 1, time = old->seconds > 0 ? new->seconds / old->seconds : 1;
+        if (stretch)
+            time *= stretch[owner];
+        if (kernel->kind != TVG_KIND_KERNEL) {
+            /* copies and memsets: bytes at the memory */
+            per_op[owner] = tvg_interval_add(per_op[owner], scaled(&gpu->byte_memory, at->bytes * kept));
+            continue;
+        }
+        struct tvg_kernel_traits traits = tvg_kernel_traits(kernel->name);
+        bool product = traits.role == TVG_ROLE_PRODUCT || traits.role == TVG_ROLE_ATTENTION;
+        enum tvg_kernel_class units = product && old->op.type_compute != new->op.type_compute ? units_of(new->op.type_compute) : traits.units;
+        per_op[owner] = tvg_interval_add(per_op[owner], kernels(at->seconds * time, (double)at->count * kept, blocks_of(kernel), units, gpu));
+        if (product) {
+            blocks[owner] += blocks_of(kernel) * at->seconds;
+            weight[owner] += at->seconds;
+        }
+    }
+    for (uint32_t i = 0; ready && i < profile->op_count; i++)
+        blocks[i] = weight[i] > 0 ? blocks[i] / weight[i] : INFINITY;
+    for (uint32_t i = profile->op_count; ready && i < count; i++)
+        if (rewritten->ops[i].op.on_gpu)
+            per_op[i] = energy_of_added(&rewritten->ops[i], rewritten->ops[i].seconds * (stretch ? stretch[i] : 1), profile, blocks, gpu);
+    free(blocks);
+    free(weight);
+    return ready;
 }
 
 /* The boards' own meters: joules, and the longest window. */
@@ -49,15 +108,8 @@ bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile
     uint32_t boards = 0;
     double joules = metered(profile, &window, &boards);
     energy->ops = (struct tvg_interval){0, 0, 0};
-    for (uint32_t i = 0; i < profile->op_count; i++)
-        energy->per_op[i] = (struct tvg_interval){0, 0, 0};
-    for (uint32_t i = 0; i < profile->activity_count; i++) {
-        const struct tvg_gpu_activity *activity = &profile->activity[i];
-        uint32_t owner = activity->cause != UINT32_MAX ? activity->cause : activity->op;
-        if (!activity->count || owner >= profile->op_count || activity->op >= profile->op_count)
-            continue;
-        energy->per_op[owner] = tvg_interval_add(energy->per_op[owner], energy_of(activity, &profile->ops[activity->op].op, gpu));
-    }
+    if (!tvg_energy_of_boards(energy->per_op, profile, profile, NULL, gpu))
+        return false;
     struct tvg_interval ops = {0, 0, 0};
     for (uint32_t i = 0; i < profile->op_count; i++)
         ops = tvg_interval_add(ops, energy->per_op[i]);

@@ -5,6 +5,11 @@
 #include "energy.h"
 #include "kernel_name.h"
 
+/* Modelled joules of every op of `rewritten` (a changed copy of `profile`, its added ops behind; `profile` itself: as it ran) before any meter scale.
+ * Kernels follow their owner: calls kept, time a call (times stretch[op], NULL: 1), the units of its type. per_op has rewritten->op_count
+ * places. False: memory is out. */
+bool tvg_energy_of_boards(struct tvg_interval *per_op, const struct tvg_profile *profile, const struct tvg_profile *rewritten, const double *stretch, const struct tvg_device *gpu);
+
 /* Replaces an energy's figures (per_op allocated) by those of the boards: total = rest and awake over the meter's window + s x kernels +
  * unexplained, exactly. CPU ops cost nothing here: the boundary is the board. The interval of a metered total is the meter's. */
 bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile *profile, const struct tvg_device *gpu);

@@ -10,6 +10,7 @@
 #include "interval.h"
 #include "reader.h"
 #include "result.h"
+#include "timeline.h"
 
 struct tvg_device;
 
@@ -30,6 +31,8 @@ struct tvg_op_stat {
     double host_seconds;    /* GPU ops: time the host spent in the calls; `seconds` is then the time on the card */
     uint8_t type_called;    /* GPU products: the compute type that the call said; op.type_compute is that of the kernels that ran */
     bool type_confirmed, type_disagrees; /* a kernel's name told its type; it is not what the call asked for */
+    uint32_t follows;       /* set by rewrites that add ops on a GPU: 1 + index of the op behind (or in place of) whose calls this one is launched; 0: none */
+    double time_unsure;     /* set by rewrites: relative, of this op's time, where it is not the rewrite's usual one; 0: that */
     double energy_scale;    /* set by rewrites: factor on modelled energy beside bytes and FLOP; 1 by default */
 };
 
@@ -159,6 +162,8 @@ struct tvg_profile {
     uint32_t gpu_count;
     struct tvg_gpu_activity *activity;
     uint32_t activity_count;
+    struct tvg_timeline timeline; /* launches in order; empty without GPU activity */
+    bool graph_replay;      /* set by a rewrite: repeated launches are replayed by CUDA graphs */
     struct tvg_phase phase[6];
 
     /* totals */

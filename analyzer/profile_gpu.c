@@ -18,6 +18,7 @@ struct tvg_gpu_build {
     struct device device[DEVICES];
     struct tvg_gpu_activity *activity;
     uint32_t count, capacity;
+    struct tvg_timeline_build *timeline;
     uint32_t *table, table_size; /* (kernel, cause, device) -> index + 1 */
     struct tvg_kernel rows[TVG_KERNELS_MAX];
     unsigned char scratch[SCRATCH];
@@ -25,13 +26,19 @@ struct tvg_gpu_build {
 
 struct tvg_gpu_build *tvg_gpu_build_new(void)
 {
-    return calloc(1, sizeof(struct tvg_gpu_build));
+    struct tvg_gpu_build *build = calloc(1, sizeof *build);
+    if (build && !(build->timeline = tvg_timeline_new())) {
+        free(build);
+        build = NULL;
+    }
+    return build;
 }
 
 void tvg_gpu_build_free(struct tvg_gpu_build *build)
 {
     if (!build)
         return;
+    tvg_timeline_free(build->timeline);
     free(build->activity);
     free(build->table);
     free(build);
@@ -95,7 +102,8 @@ bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_
         const struct tvg_kernel *row = &build->rows[i];
         uint32_t op = op_of(context, row->op_id), cause = row->cause == TVG_OP_ID_NONE ? UINT32_MAX : op_of(context, row->cause);
         struct tvg_gpu_activity *at = op == UINT32_MAX ? NULL : activity_of(build, number, op, cause);
-        if (!at)
+        if (!at || !tvg_timeline_add(build->timeline, context, number, (uint32_t)(at - build->activity), row->start_ns, row->duration_ns, row->launch_ns, row->tid, row->stream,
+                                     row->graph != 0))
             return false;
         double seconds = (double)row->duration_ns * 1e-9, start = (double)row->start_ns, end = start + (double)row->duration_ns;
         at->count++;
@@ -151,6 +159,8 @@ bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, 
     }
     memcpy(profile->activity, build->activity, build->count * sizeof *profile->activity);
     profile->activity_count = build->count;
+    if (!tvg_timeline_finish(build->timeline, arena, &profile->timeline))
+        return false;
     /* A library call on a GPU takes what its kernels take; how long the host was in the call is another figure. A kernel that no call explains
      * is an op of its own. */
     for (uint32_t i = 0; i < profile->op_count; i++) {

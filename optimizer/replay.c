@@ -3,13 +3,14 @@
  * Interval ends: all coefficients at their low (value, high) end together, and all re-priced times longer (shorter) by their uncertainty together. */
 #include "rewrite.h"
 #include "rewrites/common.h"
+#include "settle.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A GPU op's time is wall time only where the device, not the host, sets the pace: known when it is busy nearly all the time. */
+/* Without recorded activity: a GPU op's time is wall time only where the device, not the host, sets the pace, known when it is busy nearly all the time. */
 static const double device_bound_share = 0.9;
 
 struct working {
@@ -18,9 +19,28 @@ struct working {
     uint32_t uncertain_count;
 };
 
-static double at(struct tvg_interval interval, int end)
+double tvg_interval_end(struct tvg_interval interval, int end)
 {
     return end == 0 ? interval.low : end == 1 ? interval.value : interval.high;
+}
+
+void tvg_interval_hold(struct tvg_interval *interval, double value, bool middle)
+{
+    interval->low = fmin(interval->low, value);
+    interval->high = fmax(interval->high, value);
+    if (middle)
+        interval->value = value;
+}
+
+void tvg_settle_totals(struct tvg_replay *replay, const struct tvg_profile *rewritten)
+{
+    for (uint32_t i = 0; i < rewritten->op_count; i++) {
+        const struct tvg_op_stat *stat = &rewritten->ops[i];
+        replay->op_seconds += stat->seconds;
+        replay->flop += (double)stat->op.flop * (double)stat->count;
+        replay->bytes += (double)stat->op.bytes * (double)stat->count;
+        replay->op_count += stat->count;
+    }
 }
 
 static bool same_stat(const struct tvg_op_stat *a, const struct tvg_op_stat *b)
@@ -75,10 +95,12 @@ static bool apply(struct working *working, const struct tvg_rewrite *rewrite, co
         working->uncertainty = grown;
         working->uncertain_count = profile->op_count;
     }
-    for (uint32_t i = 0; i < profile->op_count; i++)
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        working->uncertainty[i] = fmax(working->uncertainty[i], profile->ops[i].time_unsure);
         if (i >= before_count || before[i].op.flop != profile->ops[i].op.flop || before[i].op.bytes != profile->ops[i].op.bytes ||
             (before[i].count == profile->ops[i].count && before[i].seconds != profile->ops[i].seconds))
-            working->uncertainty[i] = fmax(working->uncertainty[i], outcome->time_uncertainty);
+            working->uncertainty[i] = fmax(working->uncertainty[i], profile->ops[i].time_unsure > 0 ? profile->ops[i].time_unsure : outcome->time_uncertainty);
+    }
     free(before);
     return true;
 }
@@ -104,15 +126,11 @@ static void settle(struct tvg_replay *replay, const struct working *working, con
     const struct tvg_profile *rewritten = &working->profile;
     double joules[3][3] = {{0}}, host[3] = {0}, gpu[3] = {0}, gpu_busy = 0; /* saved: [coefficients' end][shorter, as priced, longer] */
     bool changed = false;
+    tvg_settle_totals(replay, rewritten);
     for (uint32_t i = 0; i < profile->op_count; i++)
-        if (profile->ops[i].op.on_gpu)
-            gpu_busy += profile->ops[i].seconds;
+        gpu_busy += profile->ops[i].op.on_gpu ? profile->ops[i].seconds : 0;
     for (uint32_t i = 0; i < rewritten->op_count; i++) {
         const struct tvg_op_stat *new = &rewritten->ops[i], *old = i < profile->op_count ? &profile->ops[i] : NULL;
-        replay->op_seconds += new->seconds;
-        replay->flop += (double)new->op.flop * (double)new->count;
-        replay->bytes += (double)new->op.bytes * (double)new->count;
-        replay->op_count += new->count;
         if (old && same_stat(old, new))
             continue;
         changed = true;
@@ -125,7 +143,7 @@ static void settle(struct tvg_replay *replay, const struct working *working, con
             tvg_scale_time(&timed, fmax(0.25, 1 + (longer - 1) * uncertainty));
             struct tvg_interval after = device ? tvg_energy_of_stat(&timed, device) : none;
             for (int end = 0; end < 3; end++)
-                joules[end][longer] += scale * (at(before, end) - at(after, end));
+                joules[end][longer] += scale * (tvg_interval_end(before, end) - tvg_interval_end(after, end));
             time[longer] += (old ? old->seconds : 0) - timed.seconds;
         }
     }
@@ -138,34 +156,22 @@ static void settle(struct tvg_replay *replay, const struct working *working, con
         return;
     /* Ops of several threads overlap: a second of summed op time is this much wall time. */
     double overlap = profile->op_seconds > 0 ? fmin(1, profile->op_wall_seconds / profile->op_seconds) : 1;
-    bool device_bound = profile->wall_seconds > 0 && gpu_busy >= device_bound_share * profile->wall_seconds;
     double wall = energy->wall_seconds > 0 ? energy->wall_seconds : profile->wall_seconds;
-    struct tvg_interval work = {NAN, INFINITY, -INFINITY}, left = work, ops = work, idle = work, rate = work;
+    bool device_bound = profile->wall_seconds > 0 && gpu_busy >= device_bound_share * profile->wall_seconds;
+    struct tvg_interval work = TVG_NOTHING, left = work, ops = work, idle = work, rate = work;
     for (int end = 0; end < 3; end++) {
-        double watts = wall > 0 ? at(energy->idle, end) / wall : 0;
+        double watts = wall > 0 ? tvg_interval_end(energy->idle, end) / wall : 0;
         for (int longer = 0; longer < 3; longer++) {
-            double saved = (host[longer] + (device_bound ? gpu[longer] : 0)) * overlap;
-            saved = fmin(saved, profile->op_wall_seconds > 0 ? profile->op_wall_seconds : profile->wall_seconds);
-            double marginal = joules[end][longer], total = marginal + watts * saved, remaining = at(energy->total, end) - total;
-            double ops_left = at(energy->ops, end) - marginal, idle_left = at(energy->idle, end) - watts * saved;
-            rate.low = fmin(rate.low, marginal);
-            rate.high = fmax(rate.high, marginal);
-            ops.low = fmin(ops.low, ops_left);
-            ops.high = fmax(ops.high, ops_left);
-            work.low = fmin(work.low, total);
-            work.high = fmax(work.high, total);
-            left.low = fmin(left.low, remaining);
-            left.high = fmax(left.high, remaining);
-            idle.low = fmin(idle.low, idle_left);
-            idle.high = fmax(idle.high, idle_left);
-            if (end == 1 && longer == 1) {
-                work.value = total;
-                left.value = remaining;
-                idle.value = idle_left;
-                rate.value = marginal;
-                ops.value = ops_left;
+            bool middle = end == 1 && longer == 1;
+            double saved = fmin((host[longer] + (device_bound ? gpu[longer] : 0)) * overlap, profile->op_wall_seconds > 0 ? profile->op_wall_seconds : profile->wall_seconds);
+            double marginal = joules[end][longer], total = marginal + watts * saved;
+            tvg_interval_hold(&rate, marginal, middle);
+            tvg_interval_hold(&ops, tvg_interval_end(energy->ops, end) - marginal, middle);
+            tvg_interval_hold(&work, total, middle);
+            tvg_interval_hold(&left, tvg_interval_end(energy->total, end) - total, middle);
+            tvg_interval_hold(&idle, tvg_interval_end(energy->idle, end) - watts * saved, middle);
+            if (middle)
                 replay->time_saved = saved;
-            }
         }
     }
     replay->seconds = profile->wall_seconds - replay->time_saved;
@@ -192,7 +198,9 @@ static bool replay_once(struct tvg_replay *replay, const struct tvg_rewrite *con
         ready = apply(&working, rewrites[i], &own, &outcome);
         join_outcome(&replay->outcome, rewrites[i], &outcome, count == 1);
     }
-    if (ready)
+    if (ready && energy->board_seconds > 0)
+        ready = tvg_settle_boards(replay, profile, &working.profile, working.uncertainty, energy, context);
+    else if (ready)
         settle(replay, &working, profile, energy, context);
     working_end(&working);
     return ready || tvg_fail(error, NULL, NULL, "free some memory", "out of memory for a replay of %u ops", profile->op_count);

@@ -239,10 +239,6 @@ bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request
                 line->asked = true;
                 line->argument = requests[r].argument;
             }
-        if (energy->board_seconds > 0) { /* what the host path leaves of a faster kernel can't be told without replaying both paths */
-            snprintf(line->replay.outcome.reason, sizeof line->replay.outcome.reason, "this version prices rewrites of CPU operations only");
-            continue;
-        }
         struct tvg_report_rewrite *alone[] = {line};
         if (!compose(report, &line->replay, alone, 1, error))
             return false;

@@ -1,0 +1,35 @@
+/* The launches of a run in order: what a replay of host and cards walks along. Kept for the first TVG_TIMELINE_MAX activities, so that memory
+ * does not grow with the trace. */
+#ifndef TVG_TIMELINE_H
+#define TVG_TIMELINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tvg_arena;
+enum { TVG_TIMELINE_MAX = 1 << 17, TVG_LANES_MAX = 256 };
+
+struct tvg_launch {
+    uint64_t start_ns, launch_ns; /* on the card; when the launching call began, 0 when nothing told */
+    uint32_t duration_ns;
+    uint32_t activity;            /* index into profile.activity */
+    uint16_t host, stream;        /* lanes: a thread of a process; a stream of a card in a process */
+    bool in_graph;                /* replayed by a CUDA graph: one launching call for many */
+};
+struct tvg_timeline {
+    struct tvg_launch *rows;      /* by the moment of launch, or of start where that is not known */
+    uint32_t count;
+    uint64_t seen;                /* activities of the whole run */
+    double seconds, seconds_kept; /* summed durations: of all, of the rows */
+    uint16_t host_count, stream_count;
+};
+
+struct tvg_timeline_build;
+struct tvg_timeline_build *tvg_timeline_new(void);
+/* `process`: anything that tells processes apart. False: memory is out. */
+bool tvg_timeline_add(struct tvg_timeline_build *build, const void *process, int device, uint32_t activity, uint64_t start_ns, uint64_t duration_ns, uint64_t launch_ns,
+                      uint32_t tid, uint32_t stream, bool in_graph);
+bool tvg_timeline_finish(struct tvg_timeline_build *build, struct tvg_arena *arena, struct tvg_timeline *timeline);
+void tvg_timeline_free(struct tvg_timeline_build *build);
+
+#endif

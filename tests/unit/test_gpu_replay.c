@@ -1,0 +1,265 @@
+/* The replay of host and cards against a machine made here: launches every `gap`, a queue of 1024, kernels one behind the other. The machine runs
+ * twice, before and after a change; the replay sees the first run alone and has to say how much sooner the second ends. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "optimizer/gpu_replay.h"
+
+enum { ROWS = 6000, KINDS = 12 };
+
+struct machine {
+    double gap, latency, change; /* ns: between launches, from launch to card, between kernels */
+    double duration[KINDS];
+    int count, kinds;
+    int read_every;              /* a copy to the host after so many kernels, which the host waits for; 0: none */
+    double pause;                /* ns of host work after each wait */
+    int keep_every;              /* only every n-th kernel is launched; 0: all */
+};
+
+/* Runs the machine; rows may be NULL. Returns when all has ended. */
+static double run(const struct machine *machine, struct tvg_launch *rows, uint32_t *row_count)
+{
+    static double start[ROWS];
+    double host = 1e9, card = 0, begun = host;
+    uint32_t rows_made = 0, launched = 0;
+    for (int i = 0; i < machine->count; i++) {
+        if (machine->keep_every && i % machine->keep_every)
+            continue;
+        if (launched)
+            host += machine->gap;
+        if (launched >= 1024)
+            host = fmax(host, start[launched - 1024]);
+        int kind = i % machine->kinds;
+        double at = fmax(host + machine->latency, card + machine->change);
+        card = at + machine->duration[kind];
+        start[launched++] = at;
+        if (rows)
+            rows[rows_made++] = (struct tvg_launch){.start_ns = (uint64_t)at, .launch_ns = (uint64_t)host, .duration_ns = (uint32_t)machine->duration[kind], .activity = (uint32_t)kind};
+        if (machine->read_every && (i + 1) % machine->read_every == 0) {
+            double copy = card + machine->change;
+            card = copy + 1500;
+            if (rows)
+                rows[rows_made++] = (struct tvg_launch){.start_ns = (uint64_t)copy, .duration_ns = 1500, .activity = KINDS};
+            host = fmax(host, card) + machine->pause - machine->gap; /* the gap before the next launch is the pause */
+        }
+    }
+    if (row_count)
+        *row_count = rows_made;
+    return fmax(host, card) - begun;
+}
+
+struct bench {
+    struct tvg_profile before, after;
+    struct tvg_op_stat ops[KINDS + 1], changed[KINDS + 2];
+    struct tvg_gpu_activity activity[KINDS + 1];
+    struct tvg_launch rows[ROWS + ROWS];
+};
+
+static struct bench *bench_of(const struct machine *machine)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    run(machine, b->rows, &b->before.timeline.count);
+    for (int i = 0; i <= KINDS; i++) {
+        b->ops[i].op = (struct tvg_op){.kind = i < KINDS ? TVG_KIND_KERNEL : TVG_KIND_COPY, .function = i < KINDS ? "kernel" : "memcpy DtoH", .on_gpu = 1};
+        b->activity[i] = (struct tvg_gpu_activity){.op = (uint32_t)i, .cause = UINT32_MAX};
+    }
+    for (uint32_t i = 0; i < b->before.timeline.count; i++) {
+        b->activity[b->rows[i].activity].count++;
+        b->ops[b->rows[i].activity].count++;
+        b->ops[b->rows[i].activity].seconds += b->rows[i].duration_ns * 1e-9;
+        b->before.timeline.seconds += b->rows[i].duration_ns * 1e-9;
+    }
+    b->before.timeline.rows = b->rows;
+    b->before.timeline.seconds_kept = b->before.timeline.seconds;
+    b->before.ops = b->ops;
+    b->before.op_count = KINDS + 1;
+    b->before.activity = b->activity;
+    b->before.activity_count = KINDS + 1;
+    memcpy(b->changed, b->ops, sizeof b->ops);
+    b->after = b->before;
+    b->after.ops = b->changed;
+    return b;
+}
+
+static double replay(const struct bench *b, const double *stretch, enum tvg_wait_reading reading)
+{
+    double saved;
+    assert_true(tvg_gpu_replay(&saved, &b->before, &b->after, stretch, reading));
+    return saved * 1e9;
+}
+
+static struct machine machine_with(double gap, double duration, int count)
+{
+    struct machine machine = {.gap = gap, .latency = 7000, .change = 1000, .count = count, .kinds = 10};
+    for (int i = 0; i < KINDS; i++)
+        machine.duration[i] = duration;
+    return machine;
+}
+
+/* Half the time a kernel, as the machine itself would run it. `error`: of the saving, relative to the run. */
+static void halved(struct machine machine, double error, double *share)
+{
+    struct bench *b = bench_of(&machine);
+    double before = run(&machine, NULL, NULL), unchanged = replay(b, NULL, TVG_WAIT_IS_HOST);
+    assert_true(fabs(unchanged) < 1e-6 * before); /* no change gives the run back */
+    assert_true(fabs(replay(b, NULL, TVG_WAIT_IS_CARD)) < 1e-6 * before);
+    for (int i = 0; i < KINDS; i++) {
+        machine.duration[i] /= 2;
+        b->changed[i].seconds /= 2;
+    }
+    double saved = before - run(&machine, NULL, NULL), said = replay(b, NULL, TVG_WAIT_IS_HOST);
+    if (fabs(said - saved) > error * before)
+        fail_msg("saved %.0f ns of %.0f, replay says %.0f", saved, before, said);
+    double twice[KINDS + 1];
+    for (int i = 0; i <= KINDS; i++)
+        twice[i] = 2;
+    assert_true(fabs(replay(b, twice, TVG_WAIT_IS_HOST)) < 0.02 * before); /* half, stretched twice, is what it was */
+    *share = saved / before;
+    free(b);
+}
+
+static void a_launch_bound_run_gains_no_time_by_faster_kernels(void **unused)
+{
+    (void)unused;
+    double share;
+    halved(machine_with(20000, 5000, 2000), 0.001, &share);
+    assert_true(share < 0.001);
+}
+
+static void a_card_bound_run_gains_all_of_it(void **unused)
+{
+    (void)unused;
+    double share;
+    halved(machine_with(4000, 50000, 900), 0.001, &share); /* fewer launches than the queue holds */
+    assert_true(share > 0.45);
+}
+
+static void a_full_queue_makes_the_host_wait(void **unused)
+{
+    (void)unused;
+    double share;
+    halved(machine_with(3000, 30000, 5000), 0.02, &share);
+    assert_true(share > 0.4);
+}
+
+static void a_copy_to_the_host_makes_it_wait(void **unused)
+{
+    (void)unused;
+    double share;
+    struct machine machine = machine_with(4000, 50000, 3000);
+    machine.read_every = 30;
+    machine.pause = 200000;
+    halved(machine, 0.01, &share);
+    assert_true(share > 0.3);
+    machine = machine_with(40000, 50000, 3000); /* the host nearly keeps up: after the change it sets the pace */
+    machine.read_every = 30;
+    machine.pause = 100000;
+    halved(machine, 0.02, &share);
+    assert_true(share > 0.1 && share < 0.3);
+}
+
+static void fewer_launches_save_their_gaps(void **unused)
+{
+    (void)unused;
+    struct machine machine = machine_with(20000, 5000, 2000);
+    struct bench *b = bench_of(&machine);
+    double before = run(&machine, NULL, NULL);
+    for (int i = 0; i < KINDS; i++) {
+        b->changed[i].count /= 2;
+        b->changed[i].seconds /= 2;
+    }
+    machine.keep_every = 2;
+    double saved = before - run(&machine, NULL, NULL);
+    assert_true(fabs(replay(b, NULL, TVG_WAIT_IS_HOST) - saved) < 0.01 * before);
+    /* launches added behind those of an op cost a gap each: of kind 0 there is one in ten */
+    memcpy(b->changed, b->ops, sizeof b->ops);
+    b->changed[KINDS + 1] = (struct tvg_op_stat){.op = {.on_gpu = 1}, .count = b->ops[0].count, .seconds = (double)b->ops[0].count * 5e-6, .follows = 1};
+    b->after.op_count = KINDS + 2;
+    assert_true(fabs(replay(b, NULL, TVG_WAIT_IS_HOST) + 200 * 20000.0) < 0.001 * before);
+    free(b);
+}
+
+static void graphs_take_the_gaps_within_a_pass(void **unused)
+{
+    (void)unused;
+    struct machine machine = machine_with(20000, 5000, 2000);
+    machine.read_every = 10; /* a pass is ten kernels and a look at the result */
+    machine.pause = 50000;
+    struct bench *b = bench_of(&machine);
+    double before = run(&machine, NULL, NULL);
+    b->after.graph_replay = true;
+    struct tvg_cycles cycles;
+    assert_true(tvg_cycles_find(&cycles, &b->before));
+    assert_int_equal(cycles.period, 10);
+    assert_int_equal(cycles.passes, 199); /* the first is the capture */
+    assert_int_equal(cycles.covered_rows, 1990);
+    for (uint32_t i = 0; i < b->before.timeline.count; i++)
+        assert_true(!cycles.head[i] || b->rows[i].activity == 0); /* a pass begins where the host takes longest */
+    tvg_cycles_free(&cycles);
+    /* A pass becomes: pause, launch latency, ten kernels and nine changes of 0.3 us, the copy. */
+    double pass = 50000 + 7000 + 10 * 5000 + 9 * 300 + 1000 + 1500, was = 50000 + 9 * 20000 + 7000 + 5000 + 1000 + 1500;
+    double saved = replay(b, NULL, TVG_WAIT_IS_HOST);
+    if (fabs(saved - 199 * (was - pass)) > 0.01 * before)
+        fail_msg("%.0f, not %.0f of %.0f", saved, 199 * (was - pass), before);
+    free(b);
+}
+
+static void a_pause_may_be_a_wait_and_both_readings_are_given(void **unused)
+{
+    (void)unused;
+    struct machine machine = machine_with(4000, 50000, 900);
+    struct bench *b = bench_of(&machine);
+    uint32_t half = b->before.timeline.count / 2;
+    struct tvg_launch *rows = b->rows;
+    /* the second half is launched when the first has ended, as after a synchronisation that left no record */
+    double first_ends = (double)rows[half - 1].start_ns + rows[half - 1].duration_ns, first_launch = (double)rows[half].launch_ns, first_start = (double)rows[half].start_ns;
+    for (uint32_t i = half; i < b->before.timeline.count; i++) {
+        rows[i].launch_ns += (uint64_t)(first_ends + 10000 - first_launch);
+        rows[i].start_ns += (uint64_t)(first_ends + 17000 - first_start);
+    }
+    for (int i = 0; i < KINDS; i++)
+        b->changed[i].seconds /= 2;
+    double as_host = replay(b, NULL, TVG_WAIT_IS_HOST), as_card = replay(b, NULL, TVG_WAIT_IS_CARD);
+    assert_true(fabs(as_card - 900 * 25000.0) < 0.02 * 900 * 25000);
+    assert_true(fabs(as_host - 450 * 25000.0) < 0.02 * 900 * 25000);
+    free(b);
+}
+
+static void what_does_not_repeat_is_no_pass(void **unused)
+{
+    (void)unused;
+    struct machine machine = machine_with(20000, 5000, 2000);
+    struct bench *b = bench_of(&machine);
+    uint32_t seed = 1;
+    for (uint32_t i = 0; i < b->before.timeline.count; i++) {
+        seed = seed * 1664525 + 1013904223;
+        b->rows[i].activity = seed >> 16 & 7;
+    }
+    struct tvg_cycles cycles;
+    assert_true(tvg_cycles_find(&cycles, &b->before));
+    assert_int_equal(cycles.period, 0);
+    tvg_cycles_free(&cycles);
+    b->before.timeline.count = 0;
+    assert_true(tvg_cycles_find(&cycles, &b->before));
+    assert_int_equal(cycles.period, 0);
+    tvg_cycles_free(&cycles);
+    assert_true(replay(b, NULL, TVG_WAIT_IS_HOST) == 0);
+    free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_launch_bound_run_gains_no_time_by_faster_kernels), cmocka_unit_test(a_card_bound_run_gains_all_of_it),
+        cmocka_unit_test(a_full_queue_makes_the_host_wait), cmocka_unit_test(a_copy_to_the_host_makes_it_wait), cmocka_unit_test(fewer_launches_save_their_gaps),
+        cmocka_unit_test(graphs_take_the_gaps_within_a_pass), cmocka_unit_test(a_pause_may_be_a_wait_and_both_readings_are_given),
+        cmocka_unit_test(what_does_not_repeat_is_no_pass)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
