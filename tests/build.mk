@@ -1,8 +1,16 @@
-#: stacks     real inference stacks, each installed by pip into build/stacks (large downloads; kept when TVG_STACKS_KEEP is set); ARGS='-k name' picks some
+#: stacks     real inference stacks, each installed by pip into build/stacks (5 GB at most at a time; kept when TVG_STACKS_KEEP is set); ARGS='-k name' picks some
 .PHONY: stacks
 stacks: all | $(VENV)/ok
-	@BUILD="$(abspath $(BUILD))" $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. tests/stacks --durations=10 $(ARGS); \
-	status=$$?; if [ -z "$$TVG_STACKS_KEEP" ]; then rm -rf $(BUILD)/stacks; fi; exit $$status
+	@BUILD="$(abspath $(BUILD))" $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. tests/stacks --durations=10 $(ARGS)
+
+#: ci         what CI runs: `make test` and the stacks, with one summary of pytest at its end
+.PHONY: ci
+ci: deps
+	@echo "tvg: building"
+	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory fuzz-short
+	@BUILD="$(abspath $(BUILD))" $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. tests/e2e tests/stacks --durations=10 $(ARGS)
 
 # Sanitizers and the fuzz target of traces.
 .PHONY: fuzz-trace sanitize

@@ -1,6 +1,6 @@
 """What the stack tests share: an interpreter that has a stack, and one program run bare and under the shim.
 
-A stack lives in build/stacks/NAME (made by pip when it is missing; `make stacks` removes those it made unless TVG_STACKS_KEEP is set).
+A stack lives in build/stacks/NAME, made by pip when it is missing, with the versions of versions.txt; conftest.py removes it behind its last test.
 TVG_STACK_PYTHON names an interpreter to use instead.
 """
 import json
@@ -8,29 +8,48 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from tvg_testlib import BUILD, clean_environment, compile_c, dump, run, run_under_shim, tvg, tvg_json  # noqa: E402,F401  (for the tests)
 
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
+VERSIONS = pathlib.Path(__file__).resolve().parent / "versions.txt"
+STACKS = BUILD / "stacks"
 THREADS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
+installed = {}  # stack: seconds and bytes that installing took
+
+
 def stack_python(name, *packages):
-    """The interpreter of stack `name`, which has `packages` (pip's words for them)."""
+    """The interpreter of stack `name`, which has `packages` (pip's words for them) in the versions of versions.txt."""
     given = os.environ.get("TVG_STACK_PYTHON")
-    return pathlib.Path(given) if given else pinned_python(name, *packages)
+    return pathlib.Path(given) if given else install(name, packages, ["--constraint", VERSIONS])
 
 
 def pinned_python(name, *packages):
     """The same for a version that TVG_STACK_PYTHON can't stand for."""
-    python = BUILD / "stacks" / name / "bin" / "python"
-    done = BUILD / "stacks" / name / "ok"
-    if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages], check=True, timeout=1800)
-        done.touch()
-    return python
+    return install(name, packages, [])
+
+
+def install(name, packages, options):
+    """Makes the stack, or adds what another test did not ask for."""
+    folder = STACKS / name
+    done = folder / "installed"
+    have = done.read_text().splitlines() if done.exists() else []
+    missing = [package for package in packages if package not in have]
+    if missing:
+        began = time.monotonic()
+        if not have:
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        # no cache: what is given back after the tests must not stay there
+        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", *options, *missing],
+                       check=True, timeout=1800)
+        done.write_text("\n".join([*have, *missing]))
+        seconds, bytes = time.monotonic() - began, sum(path.lstat().st_size for path in folder.rglob("*"))
+        installed[name] = (installed.get(name, (0, 0))[0] + seconds, bytes)
+    return folder / "bin" / "python"
 
 
 def stack_files(python, pattern):

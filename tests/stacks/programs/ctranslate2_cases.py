@@ -81,4 +81,5 @@ def main():
     print(json.dumps({"version": ctranslate2.__version__, "digest": digest.hexdigest(), "linear": linear, "attention": attention}))
 
 
-main()
+if __name__ == "__main__":
+    main()
