@@ -70,6 +70,36 @@ static bool read_file(struct tvg_build *build, const char *path, struct progress
     return true;
 }
 
+/* An op is in the dictionary before it is recorded. */
+static bool has_ops(const char *path)
+{
+    struct tvg_reader *reader;
+    struct tvg_event event;
+    struct tvg_error ignored;
+    if (!tvg_reader_open(&reader, path, &ignored))
+        return false;
+    bool has = tvg_reader_next_of(reader, TVG_BLOCK_DICT, &event);
+    tvg_reader_close(reader);
+    return has;
+}
+
+/* Processes without ops (launchers) come last: the first is taken for the one that serves, and its manifest for the run's. */
+static void order_by_ops(char **names, uint32_t count)
+{
+    char **without = malloc((count + 1) * sizeof *without);
+    uint32_t first = 0, last = 0;
+    if (!without)
+        return; /* the order is a matter of taste, not of figures */
+    for (uint32_t i = 0; i < count; i++)
+        if (has_ops(names[i]))
+            names[first++] = names[i];
+        else
+            without[last++] = names[i];
+    for (uint32_t i = 0; i < last; i++)
+        names[first + i] = without[i];
+    free(without);
+}
+
 enum { OPEN_MAX_MEMBERS = 8 }; /* readers at once: what bounds memory */
 
 /* Processes that ran side by side are read side by side, so that their op time can be laid over each other while it streams. */
@@ -79,6 +109,7 @@ static bool read_folder(struct tvg_build *build, const char *path, struct progre
     char **names;
     if (!tvg_run_list(path, &names, &count, error))
         return false;
+    order_by_ops(names, count);
     struct tvg_error first = {{0}};
     struct stat about;
     struct member member[OPEN_MAX_MEMBERS];

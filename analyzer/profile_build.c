@@ -801,6 +801,8 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
         snprintf(number, sizeof number, "%llu runs of calls found no room in the table", (unsigned long long)overflow);
         tvg_build_note(build, "limit", "groups", number);
     }
+    if (build->process_count && build->op_count == 0)
+        tvg_build_note(build, "nothing-seen", "operations", "none was recorded: what is said of time and energy is of the whole run, and none of it of inference");
     if (info->notes_dropped) {
         snprintf(number, sizeof number, "%llu notes found no room", (unsigned long long)info->notes_dropped);
         tvg_build_note(build, "limit", "coverage", number);

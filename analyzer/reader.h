@@ -55,8 +55,8 @@ bool tvg_reader_open(struct tvg_reader **reader, const char *path, struct tvg_er
 /* 1: *event is filled; 0: the end; a damaged place is stepped over and counted, never an error. Every op id that it yields is below
  * tvg_reader_op_count(); payloads have passed tvg_msgpack_check, so a general unpacker may be let at them. */
 int tvg_reader_next(struct tvg_reader *reader, struct tvg_event *event);
-/* The same for the blocks of one kind (not OPS, not DICT): steps over all others by their headers, without reading what they hold. For a reader of
- * its own, which counts no damage and reads no rings. */
+/* The same for the blocks of one kind, undecoded: steps over all others by their headers, without reading what they hold. For a reader of its own,
+ * which counts no damage and reads no rings. */
 int tvg_reader_next_of(struct tvg_reader *reader, enum tvg_block_kind kind, struct tvg_event *event);
 const struct tvg_trace_header *tvg_reader_header(const struct tvg_reader *reader);
 const struct tvg_damage *tvg_reader_damage(const struct tvg_reader *reader);

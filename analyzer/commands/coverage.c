@@ -148,6 +148,7 @@ static const struct {
     const char *what, *title;
 } sections[] = {
     {"found-not-catchable", "FOUND, BUT NOT CATCHABLE"},
+    {"not-entered", "PROGRAMS THAT COULD NOT BE ENTERED"},
     {"unresolved", "THE REAL FUNCTION WAS NOT FOUND"},
     {"unknown-version", "UNKNOWN VERSIONS"},
     {"late", "IN USE BEFORE IT COULD BE CAUGHT"},
@@ -191,7 +192,7 @@ static void print_notes(const struct tvg_profile *profile, struct tvg_style styl
         uint64_t shown = 0, more = 0;
         for (uint32_t i = 0; i < profile->note_count; i++) {
             const struct tvg_coverage_note *note = &profile->notes[i];
-            if (section_of(note) != section || is(note, "library") || is(note, "caught") || is(note, "source-on"))
+            if (section_of(note) != section || is(note, "library") || is(note, "nothing-seen") || is(note, "caught") || is(note, "source-on"))
                 continue;
             if (shown == NOTES_SHOWN) {
                 more++;

@@ -269,6 +269,7 @@ void tvg_recording_summary(const struct tvg_recording *recording, bool quiet)
                 tvg_escape(text, sizeof text, seen->child_lost));
     if (!quiet && seen->refused[0]) fprintf(stderr, "  not sampled: %s\n", tvg_escape(text, sizeof text, seen->refused));
     if (!quiet && seen->ops) fprintf(stderr, "  next: tvg report %s\n", name);
+    else if (!quiet && seen->traces) fprintf(stderr, "  where its CPU time went: tvg coverage %s\n", name);
 }
 
 /* --- all of it ----------------------------------------------------------------------------------------------------------------------- */
@@ -276,7 +277,7 @@ void tvg_recording_summary(const struct tvg_recording *recording, bool quiet)
 static bool set_environment(const struct tvg_recording *recording, const char *folder, const char *shim)
 {
     char *template = output_template(folder), *preload = tvg_preload_value(&recording->program, shim);
-    bool set = template && preload && setenv("TVG_OUT", template, 1) == 0 && setenv("LD_PRELOAD", preload, 1) == 0 &&
+    bool set = template && preload && setenv("TVG_OUT", template, 1) == 0 && setenv("LD_PRELOAD", preload, 1) == 0 && setenv("TVG_WITHOUT_OPS", "1", 1) == 0 &&
                (!recording->sources || setenv("TVG_SOURCES", recording->sources, 1) == 0) &&
                (!recording->operations || setenv("TVG_OPS", recording->operations, 1) == 0) && (!recording->stacks || setenv("TVG_STACKS", "1", 1) == 0);
     free(template);

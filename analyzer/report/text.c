@@ -579,6 +579,23 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
         ADD("priced as %s%s | ", report->device->title ? report->device->title : report->device->name, report->device->guessed ? "; no file fits this CPU: --device NAME" : "");
     if (energy->cross_check.value > 0)
         ADD("ops by instruction counts %s, by FLOP and bytes %s | ", tvg_show_joules(a, sizeof a, energy->cross_check.value), tvg_show_joules(b, sizeof b, energy->ops.value));
+    double dark_low, dark_high;
+    tvg_dark_share(profile, &dark_low, &dark_high);
+    if (isfinite(dark_low) && isfinite(dark_high) && !(energy->board_seconds > 0)) {
+        const struct tvg_cpu_where *where = &profile->where;
+        bool narrow = dark_high - dark_low < 0.01;
+        ADD("%.0f", 100 * (narrow ? (dark_low + dark_high) / 2 : dark_low));
+        if (!narrow)
+            ADD("-%.0f", 100 * dark_high);
+        ADD(" %% of CPU time is dark, outside recorded ops");
+        if (where->object_count && where->objects[0].dark_seconds > 0) {
+            char objects[3][128];
+            ADD(", mostly in ");
+            for (uint32_t i = 0, listed = 0; i < where->object_count && listed < 3 && where->objects[i].dark_seconds > 0.1 * where->dark_seconds; i++, listed++)
+                ADD("%s%.60s", listed ? ", " : "", tvg_show_object(objects[listed], sizeof objects[listed], &where->objects[i]));
+        }
+        ADD(" | ");
+    }
     ADD("recorded ops cover %.0f %% of the time | ops lost %llu", 100 * report->totals.time_coverage, (unsigned long long)damage->ops_lost);
     if (damage->bytes_skipped || damage->blocks_damaged || damage->cut_off)
         ADD(" | TRACE DAMAGED: %llu bytes in %u places unreadable%s: the figures cover what is whole", (unsigned long long)damage->bytes_skipped, damage->blocks_damaged,
@@ -603,9 +620,68 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
     wrapped(out, lead, 2, "%s", text);
 }
 
+/* Hottest objects outside recorded ops: at most `most` rows. */
+static void dark_rows(const struct tvg_report *report, FILE *out, uint32_t most)
+{
+    const struct tvg_cpu_where *where = &report->profile->where;
+    double cpu = report->profile->cpu_seconds;
+    char name[512], time[32], share_text[16];
+    for (uint32_t i = 0; i < where->object_count && i < most && where->objects[i].dark_seconds > 0; i++)
+        fprintf(out, "  %-56.56s %9s %6s\n", tvg_show_object(name, sizeof name, &where->objects[i]),
+                tvg_show_seconds(time, sizeof time, where->objects[i].dark_seconds), percent(share_text, sizeof share_text, where->objects[i].dark_seconds / cpu));
+}
+
+/* A trace without a single op: no figure of it is one of inference, and zero would look like a finding. */
+static void nothing_seen(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    enum { ROWS = 8, REASONS = 6 };
+    const struct tvg_profile *profile = report->profile;
+    char name[512], command[256], a[64], detail[400];
+    unsigned shown = 0;
+    fprintf(out, "%stvg report %s%s\n", style.bold, tvg_escape(name, sizeof name, report->path), style.off);
+    wrapped(out, "  ", 2, "%s", tvg_escape(command, sizeof command, profile->command));
+    fprintf(out, "\n%sNO OPERATION WAS RECORDED%s\n", style.bold, style.off);
+    wrapped(out, "  ", 2, "None of the functions that tvg stands in for was called, or none that it can follow. This is no zero: what the run computed was not seen, so "
+            "nothing is said of its products, steps, units or savings.");
+    wrapped(out, "  ", 2, "%u process%s, %s, %.3g CPU s, all of it dark.", profile->processes, profile->processes == 1 ? "" : "es",
+            tvg_show_seconds(a, sizeof a, profile->wall_seconds), profile->cpu_seconds);
+    if (report->energy->total.value > 0) {
+        char joules[48], band[64];
+        wrapped(out, "  ", 2, "The whole run, whatever it did: %s (%s, %s, CPU %s; fans, power supply and cooling not in it).",
+                tvg_show_joules(joules, sizeof joules, report->energy->total.value), tvg_show_band(band, sizeof band, report->energy->total),
+                tvg_basis_name(report->energy->basis), report->energy->boundary);
+    }
+    fprintf(out, "\n%sWHERE THE CPU TIME WENT%s\n", style.bold, style.off);
+    if (profile->where.processes && profile->cpu_seconds > 0) {
+        dark_rows(report, out, ROWS);
+        if (profile->where.before_seconds + profile->where.unsampled_seconds > 0.01 * profile->cpu_seconds)
+            wrapped(out, "  ", 2, "%s of it were not sampled.", tvg_show_seconds(a, sizeof a, profile->where.before_seconds + profile->where.unsampled_seconds));
+    } else {
+        wrapped(out, "  ", 2, "Not known: it was not sampled. Under tvg record it is, where the kernel permits (tvg doctor).");
+    }
+    for (uint32_t i = 0; i < profile->note_count; i++) {
+        const struct tvg_coverage_note *note = &profile->notes[i];
+        if (strcmp(note->what, "found-not-catchable") != 0 && strcmp(note->what, "not-entered") != 0 && strcmp(note->what, "unknown-version") != 0)
+            continue;
+        if (shown == REASONS) {
+            wrapped(out, "  ", 2, "and more: tvg coverage");
+            break;
+        }
+        if (shown++ == 0)
+            fprintf(out, "\n%sFOUND, BUT NOT CATCHABLE%s\n", style.bold, style.off);
+        wrapped(out, "  ", 4, "%s%s%s", tvg_escape(name, sizeof name, note->subject), note->detail[0] ? ": " : "", tvg_escape(detail, sizeof detail, note->detail));
+    }
+    fputc('\n', out);
+    wrapped(out, "Next: ", 6, "tvg coverage %s | tvg doctor -- CMD shows what it links", tvg_escape(name, sizeof name, report->path));
+}
+
 void tvg_report_text(const struct tvg_report *report, FILE *out)
 {
     struct tvg_style style = tvg_style(report->color);
+    if (report->profile->op_count == 0) {
+        nothing_seen(report, out, style);
+        return;
+    }
     scope(report, out, style);
     cost(report, out, style);
     where(report, out, style);

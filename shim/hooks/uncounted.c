@@ -21,6 +21,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_uncounted(uintptr_t a, uintptr_t b, uintptr_t c
         if (!(__atomic_load_n(&said, __ATOMIC_RELAXED) >> i & 1) && strncmp(entry->name, engines[i].prefix, strlen(engines[i].prefix)) == 0) {
             __atomic_fetch_or(&said, 1u << i, __ATOMIC_RELAXED);
             tvg_note("found-not-catchable", engines[i].what, engines[i].why);
+            tvg_recording_begin();
         }
     return TVG_FUNCTION(tvg_any_function, tvg_target(entry, NULL))(a, b, c, d, e, f, rest);
 }

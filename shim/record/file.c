@@ -336,6 +336,14 @@ bool tvg_block_append(const void *block, size_t length)
     return written;
 }
 
+void tvg_recording_begin(void)
+{
+    struct tvg_quiet quiet;
+    tvg_quiet_begin(&quiet);
+    tvg_process_start();
+    tvg_quiet_end(&quiet);
+}
+
 bool tvg_recording(void)
 {
     return __atomic_load_n(&tvg_state.recording, __ATOMIC_ACQUIRE) && tvg_generation_word() != 0;

@@ -83,6 +83,8 @@ void tvg_load(int argc, char **argv, char **envp)
     }
     const char *log = secure_getenv("TVG_LOG");
     tvg_settings.log = log && *log && strcmp(log, "0") != 0;
+    const char *without = secure_getenv("TVG_WITHOUT_OPS");
+    tvg_settings.without_ops = without && *without && strcmp(without, "0") != 0;
     set_out(secure_getenv("TVG_OUT"));
     set_operations(secure_getenv("TVG_OPS"));
     const char *temporary = secure_getenv("TMPDIR");

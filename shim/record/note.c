@@ -12,6 +12,7 @@ static uint32_t seen_count;
 static uint8_t waiting[WAITING_BYTES];
 static size_t waiting_used;
 static bool overflow_said;
+static bool caught;
 
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
@@ -62,6 +63,7 @@ void tvg_note(const char *what, const char *subject, const char *detail)
     cut(short_detail, sizeof short_detail, detail);
     uint64_t hash = hash_text(hash_text(0xcbf29ce484222325u, what), short_subject);
     tvg_lock_take(&lock);
+    if (strcmp(what, "caught") == 0) caught = true;
     bool fresh = remember(hash), full = seen_count >= SEEN_SLOTS * 3 / 4 && !overflow_said;
     if (full) overflow_said = true;
     size_t length = fresh ? encode(block, sizeof block, what, short_subject, detail ? short_detail : NULL) : 0;
@@ -99,6 +101,11 @@ void tvg_notes_flush(void)
         length = encode(block, sizeof block, "limit", "coverage notes", "more was seen than the shim remembers: later notes are missing");
         if (length) tvg_file_write(block, length);
     }
+}
+
+bool tvg_notes_caught(void)
+{
+    return caught;
 }
 
 /* In a forked child: what its parent said is said again for the child's own trace only when it comes up again. */

@@ -107,6 +107,8 @@ void tvg_forget_range(const void *begin, const void *end);
 bool tvg_block_append(const void *block, size_t length);
 /* True once this process has a trace file (a call was caught, or a source appended something). */
 bool tvg_recording(void);
+/* Opens the trace although no op was recorded yet: for hooks that see work which they can't count, so that its time does not pass unseen. */
+void tvg_recording_begin(void);
 /* True between tvg_pause and tvg_resume. */
 bool tvg_paused(void);
 

@@ -48,6 +48,7 @@ struct tvg_thread_slow {
 struct tvg_settings {
     bool off;                    /* setuid, or TVG_OUT is unusable */
     bool log;
+    bool without_ops;            /* TVG_WITHOUT_OPS: a process that used CPU time leaves a trace though it ran no op */
     bool all_operations;         /* TVG_OPS=all */
     char out[TVG_PATH_MAX];      /* template with an absolute folder */
     char temporary[256];         /* $TMPDIR */
@@ -67,6 +68,7 @@ struct tvg_state {
     bool recording;              /* the trace file is open */
     bool failed;                 /* no trace can be made: pass through */
     bool ended;                  /* an END block was written */
+    bool ending;                 /* the process is about to exit: no source is started any more */
     uint64_t ended_ops;
     tvg_lock starting;
     struct tvg_thread *threads;
@@ -117,6 +119,7 @@ void tvg_lost(uint64_t ops, long cause);
 /* note.c */
 void tvg_notes_flush(void);
 void tvg_notes_forget(void);
+bool tvg_notes_caught(void);     /* a function of an inference library was caught, here or before a fork */
 /* mark.c */
 void tvg_mark(const char *kind, double value);
 /* clock.c */

@@ -1,0 +1,157 @@
+"""CPU time outside recorded ops: how much, and in which objects, against hosts whose CPU time is known; runs without any op."""
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import trace_blocks
+import tvg_testlib as testlib
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": 1}
+SAMPLES = 13
+
+
+@pytest.fixture(scope="module")
+def host():
+    return testlib.compile_c("dark_host.c", "-lopenblas", "-pthread", "-ldl")
+
+
+@pytest.fixture(scope="module")
+def spin(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spin")
+    (folder / "spin.c").write_text("void spin(long n) { volatile double sum = 0; for (long i = 0; i < n; i++) sum += i; }\n")
+    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", folder / "libspin.so", folder / "spin.c"], check=True)
+    return folder / "libspin.so"
+
+
+@pytest.fixture(scope="module")
+def sampling_works(host, tmp_path_factory):
+    """What a kernel refuses can't be tested there; that the refusal is said is tested everywhere."""
+    run = testlib.run_under_shim([host, "blas:1"], tmp_path_factory.mktemp("probe"), env=ONE_THREAD)
+    refused = [detail for what, subject, detail in trace_blocks.notes(run.trace) if (what, subject) == ("source-refused", "dark")]
+    if refused:
+        assert "perf_event_open" in refused[0]
+        pytest.skip(f"this machine's kernel does not permit it: {refused[0]}")
+
+
+def cpu(where):
+    return testlib.tvg_json("coverage", where, "--json")["cpu"]
+
+
+def dark(figures):
+    """{(kind, name): dark seconds}"""
+    return {(entry["kind"], entry["name"]): entry["dark_s"] for entry in figures["objects"] if entry["dark_s"] > 0}
+
+
+# --- where CPU time goes ------------------------------------------------------------------------------------------------------
+
+
+def test_ops_and_the_programs_own_loop_are_told_apart(under_shim, host, sampling_works):
+    figures = cpu(under_shim([host, "blas:300", "loop:600", "blas:300"], env=ONE_THREAD).trace)
+    assert figures["samples"] > 200 and figures["samples_lost"] == 0
+    assert figures["in_ops_s"] == pytest.approx(0.6, rel=0.1)
+    assert dark(figures)["file", "dark_host"] == pytest.approx(0.6, rel=0.1)
+    assert figures["libraries"] == [{"library": "libopenblas.so.0", "seconds": figures["in_ops_s"]}]
+    assert figures["dark_share"]["low"] < 0.5 < figures["dark_share"]["high"] and figures["dark_share"]["high"] - figures["dark_share"]["low"] < 0.25
+    assert figures["seconds"] == pytest.approx(1.2, rel=0.1)
+
+
+def test_a_new_thread_a_made_code_and_a_compiled_library_have_their_names(under_shim, host, spin, sampling_works):
+    compiled = spin.parent / "torchinductor_user/ab/cabc.main.so"
+    compiled.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(spin, compiled)
+    run = under_shim([host, "blas:50", f"thread:400:{spin}", "jit:400", f"lib:400:{compiled}", "blas:50"], env=ONE_THREAD)
+    found = dark(cpu(run.trace))
+    assert found["file", "libspin.so"] == pytest.approx(0.4, rel=0.2)  # less the thread's first moments
+    assert found["made_at_run_time", ""] == pytest.approx(0.4, rel=0.1)
+    assert found["compiled_by_the_run", "cabc.main.so"] == pytest.approx(0.4, rel=0.1)
+    text = testlib.tvg("coverage", run.trace).stdout
+    assert "code made at run time" in text and "cabc.main.so (compiled by the run)" in text
+    assert str(spin.parent) not in repr(trace_blocks.of_kind(run.trace, SAMPLES)), "folders are not recorded"
+    assert "code made at run time" in " ".join(testlib.tvg("report", run.trace).stdout.split())
+
+
+def test_workers_of_the_library_are_in_its_ops(under_shim, tmp_path, sampling_works):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two CPUs")
+    code = "import numpy as np, time\na = np.ones((900, 900), np.float32)\nend = time.process_time() + 1.5\nwhile time.process_time() < end: a @ a\n"
+    figures = cpu(under_shim(code, env={"OPENBLAS_NUM_THREADS": 2}).trace)
+    assert figures["in_ops_s"] > 0.7 * figures["seconds"], "two threads' time is in ops that one thread called"
+
+
+def test_a_forked_child_samples_itself(under_shim, host, sampling_works):
+    run = under_shim([host, "blas:50", "fork:200"], env=ONE_THREAD)
+    assert len(run.traces) == 2
+    child = max(run.traces, key=lambda path: cpu(path)["seconds"])
+    assert dark(cpu(child))["file", "dark_host"] == pytest.approx(0.2, rel=0.2)
+    assert cpu(child)["in_ops_s"] == pytest.approx(0.2, rel=0.2)
+
+
+def test_paused_time_is_not_sampled(under_shim, host, sampling_works):
+    figures = cpu(under_shim([host, "blas:100", "paused:500", "loop:200"], env=ONE_THREAD).trace)
+    assert dark(figures)["file", "dark_host"] < 0.3 and figures["unsampled_s"] > 0.35
+
+
+def test_no_descriptor_stays_open(under_shim, host, sampling_works):
+    counts = [under_shim([host, "blas:5", "fds"], env={**ONE_THREAD, "TVG_SOURCES": sources}).stdout for sources in ("none", "dark")]
+    assert counts[0] == counts[1]
+
+
+def test_a_refusal_is_said_and_harms_nobody(under_shim, host):
+    """A system call filter that may end processes for unknown calls is not tried unless asked for; one that refuses is said to refuse."""
+    for sources, words in (("default", "system call filter"), ("+dark", "perf_event_open is not permitted")):
+        run = under_shim([host, "filter", "blas:20", "loop:20"], env={**ONE_THREAD, "TVG_SOURCES": sources})
+        trace = max(run.traces, key=lambda path: path.stat().st_mtime_ns)
+        refused = [detail for what, subject, detail in trace_blocks.notes(trace) if (what, subject) == ("source-refused", "dark")]
+        assert len(refused) == 1 and words in refused[0]
+        assert cpu(trace)["sampled_processes"] == 0 and cpu(trace)["dark_share"]["high"] > 0
+        trace.unlink()
+
+
+# --- runs without any op ------------------------------------------------------------------------------------------------------------
+
+
+def record(*command, cwd, env=None, check=True):
+    return testlib.run([testlib.TVG, "record", "-o", "run", "--", *command], cwd=cwd, env=testlib.clean_environment(**(env or {})), check=check)
+
+
+def test_a_run_without_ops_says_that_nothing_was_seen(host, tmp_path):
+    done = record(host, "loop:500", cwd=tmp_path)
+    assert "0 ops in 1 process" in done.stderr and "tvg coverage run" in done.stderr
+    coverage = testlib.tvg_json("coverage", tmp_path / "run", "--json")
+    assert coverage["calls"] == 0 and coverage["dark"] == {"low": 1, "high": 1}
+    assert coverage["cpu"]["seconds"] == pytest.approx(0.5, rel=0.2)
+    text = testlib.tvg("coverage", tmp_path / "run").stdout
+    assert "NO OPERATION WAS SEEN" in text and "Dark: 100 %" in text
+    report = testlib.tvg("report", tmp_path / "run").stdout
+    assert "NO OPERATION WAS RECORDED" in report and "This is no zero" in report
+    assert "WORTH DOING" not in report and "inference" not in report.split("NO OPERATION")[0] and " 0.00 J" not in report
+    assert all(len(line) <= 80 for line in (text + report).splitlines())
+    notes = testlib.tvg_json("report", tmp_path / "run", "--json")["coverage"]["notes"]
+    assert "nothing-seen" in [note["what"] for note in notes]
+
+
+def test_short_tools_leave_nothing(tmp_path):
+    record("sh", "-c", "true; ls / > /dev/null; echo | cat", cwd=tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_launcher_without_ops_comes_after_the_process_that_has_them(host, tmp_path):
+    """a-launcher sorts before dark_host: the run is still that of the process that computes."""
+    launcher = tmp_path / "a-launcher"
+    shutil.copy(host, launcher)
+    record("sh", "-c", f"'{launcher}' loop:300; '{host}' blas:300", cwd=tmp_path, env=ONE_THREAD)
+    assert [path.name.rsplit("-", 1)[0] for path in sorted((tmp_path / "run").glob("*.tvg"))] == ["a-launcher", "dark_host"]
+    report = testlib.tvg_json("report", tmp_path / "run", "--json")
+    assert report["manifest"]["command"] == "dark_host" and report["coverage"]["processes"] == 2
+    assert report["coverage"]["cpu"]["seconds"] == pytest.approx(0.6, rel=0.2)
+
+
+def test_plain_preload_leaves_a_trace_without_ops_only_when_asked(under_shim, host):
+    assert under_shim([host, "loop:200"]).traces == []
+    assert under_shim([host, "loop:20"], env={"TVG_SOURCES": "+dark"}).traces == []
+    run = under_shim([host, "loop:300"], env={"TVG_SOURCES": "+dark"})
+    assert cpu(run.trace)["seconds"] == pytest.approx(0.3, rel=0.2)
+    assert testlib.tvg("check", run.trace).returncode == 0
