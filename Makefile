@@ -70,9 +70,10 @@ endif
 endif
 $(BUILD)/flags: ;
 # libdl and libpthread by name: empty since glibc 2.34, but what shim/glibc.h binds lies in them before, and a host need not have loaded them.
+SHIM_LINK = $(CC) $(SAN) -shared -Wl,-soname,libtvgshim.so -Wl,-z,initfirst -Wl,-z,now -Wl,--exclude-libs,ALL \
+	  -static-libgcc $(LDFLAGS) -o $@ $^ $(SHIM_LIBS) -Wl,--no-as-needed -l:libdl.so.2 -l:libpthread.so.0
 $(BUILD)/libtvgshim.so: $(SHIM_OBJ)
-	$(CC) $(SAN) -shared -Wl,-soname,libtvgshim.so -Wl,-z,initfirst -Wl,-z,now -Wl,--exclude-libs,ALL \
-	  -static-libgcc $(LDFLAGS) -o $@ $(SHIM_OBJ) $(SHIM_LIBS) -Wl,--no-as-needed -l:libdl.so.2 -l:libpthread.so.0
+	$(SHIM_LINK)
 
 # --- the analyzer ----------------------------------------------------------------------------------------------------
 # The loops over millions of ops gain 3 % (bench-report); CFLAGS on the command line still has the last word.

@@ -58,3 +58,12 @@ PATCH_OBJ := $(addprefix $(BUILD)/shim-obj/shim/intercept/,patch.o relocate.o st
 $(BUILD)/unit/test_patch: tests/unit/test_patch.c $(PATCH_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(TVG_CFLAGS) $(if $(CAPSTONE),-DTVG_WITH_CAPSTONE) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(PATCH_OBJ) -lcmocka $(if $(CAPSTONE),-l:libcapstone.a) -lpthread -ldl
+
+# The shim with rules for the engines of tests/guard as well.
+$(BUILD)/gen/engine.c: tests/guard/engine.spec $(BUILD)/specgen
+	@mkdir -p $(@D)
+	$(BUILD)/specgen $< > $@
+$(BUILD)/guard/libtvgshim.so: $(SHIM_OBJ) $(BUILD)/shim-obj/gen/engine.o
+	@mkdir -p $(@D)
+	$(SHIM_LINK)
+e2e: $(BUILD)/guard/libtvgshim.so

@@ -17,6 +17,7 @@
 #include "catch.h"
 #include "elf.h"
 #include "patch.h"
+#include "resolve.h"
 #include "vtable.h"
 
 enum { OBJECTS_MAX = 2048, FOUND_MAX = 1024, FILTER_BITS = 1 << 12 };
@@ -38,6 +39,11 @@ static struct found {
     struct tvg_catch *bound;
 } found[FOUND_MAX];
 static _Atomic unsigned found_count;
+
+/* Why what is looked at now is only named, not patched; NULL: it is patched. */
+static struct barrier {
+    const char *what, *why;
+} barrier;
 
 /* A name's first bytes, folded: most of half a million symbols are told apart by these without a comparison. */
 static uint8_t filter[FILTER_BITS / 8];
@@ -97,9 +103,17 @@ static void meet(const struct tvg_inline_rule *rule, const char *name, const str
     const char *file = base_name(object->l_name);
     if (is_known(rule, address))
         return;
-    struct found *place = place_for(rule);
-    if (!place)
+    char text[400];
+    if (rule->catch.body && barrier.what) {
+        snprintf(text, sizeof text, "%.200s: %s", name, barrier.why);
+        tvg_note(barrier.what, file, text);
         return;
+    }
+    struct found *place = place_for(rule);
+    if (!place) {
+        tvg_note("limit", "patched functions", "more were found than there is room for: the others are not caught");
+        return;
+    }
     const char *reason = NULL;
     for (unsigned i = 0; rule->by != TVG_BY_SYMBOL && i < found_count; i++)
         if (found[i].dynamic && found[i].address == address)
@@ -110,9 +124,8 @@ static void meet(const struct tvg_inline_rule *rule, const char *name, const str
             place->bound = tvg_catch_reserve(&rule->catch, rule->by != TVG_BY_SYMBOL ? TVG_NET_VTABLE : TVG_NET_INLINE, &stub);
         void *original = place->bound ? tvg_patch_function(address, size, stub, NULL, &reason) : (reason = "no stub is left", NULL);
         if (!original) {
-            char detail[320];
-            snprintf(detail, sizeof detail, "%.200s: %s", name, reason);
-            tvg_note("found-not-catchable", file, detail);
+            snprintf(text, sizeof text, "%.200s in %.150s", name, file);
+            tvg_note("found-not-catchable", text, reason);
             return;
         }
         place->bound->exported = original;
@@ -190,6 +203,24 @@ static void scan_classes(const struct link_map *object, const uint8_t *image, si
         tvg_classes_close(&classes);
 }
 
+/* Relocations would fall on bytes that were moved. */
+static bool has_relocated_text(const struct link_map *object)
+{
+    for (const ElfW(Dyn) *d = object->l_ld; d && d->d_tag != DT_NULL; d++)
+        if (d->d_tag == DT_TEXTREL || (d->d_tag == DT_FLAGS && d->d_un.d_val & DF_TEXTREL))
+            return true;
+    return false;
+}
+
+/* The file may have been replaced since the object was loaded: its symbols would name other code. */
+static bool is_the_file(const struct link_map *object, const uint8_t *image, const Elf64_Phdr *segment, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (segment[i].p_type == PT_LOAD && segment[i].p_offset == 0)
+            return memcmp(image, (const void *)(object->l_addr + segment[i].p_vaddr), segment[i].p_filesz < 4096 ? segment[i].p_filesz : 4096) == 0;
+    return true;
+}
+
 static void scan(const struct link_map *object)
 {
     bool any = false;
@@ -209,8 +240,10 @@ static void scan(const struct link_map *object)
     size_t bytes = (size_t)status.st_size;
     const uint8_t *image = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
     close(descriptor);
-    if (image == MAP_FAILED)
+    if (image == MAP_FAILED) {
+        tvg_note("found-not-catchable", file, "its file can't be read again");
         return;
+    }
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)image;
     if (memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 && header->e_ident[EI_CLASS] == ELFCLASS64 && header->e_shentsize == sizeof(Elf64_Shdr) &&
         header->e_shoff < bytes && header->e_shnum <= (bytes - header->e_shoff) / sizeof(Elf64_Shdr)) {
@@ -224,34 +257,77 @@ static void scan(const struct link_map *object)
         }
         uintptr_t begin = object->l_addr, end = begin;
         const Elf64_Phdr *segment = (const Elf64_Phdr *)(image + header->e_phoff);
-        for (unsigned i = 0; header->e_phoff < bytes && header->e_phnum <= (bytes - header->e_phoff) / sizeof *segment && i < header->e_phnum; i++)
+        unsigned segments = header->e_phoff < bytes && header->e_phnum <= (bytes - header->e_phoff) / sizeof *segment ? header->e_phnum : 0;
+        for (unsigned i = 0; i < segments; i++)
             if (segment[i].p_type == PT_LOAD && object->l_addr + segment[i].p_vaddr + segment[i].p_memsz > end)
                 end = object->l_addr + segment[i].p_vaddr + segment[i].p_memsz;
         const Elf64_Shdr *table = full ? full : dynamic;
+        const struct barrier before = barrier;
+        if (!barrier.what && !is_the_file(object, image, segment, segments))
+            barrier = (struct barrier){"found-not-catchable", "its file is no longer the one that was loaded"};
+        else if (!barrier.what && has_relocated_text(object))
+            barrier = (struct barrier){"found-not-catchable", "its text is relocated (DT_TEXTREL)"};
         if (table && table->sh_link < header->e_shnum)
             scan_symbols(object, image, bytes, table, &section[table->sh_link], begin, end);
         scan_classes(object, image, bytes, begin, end);
+        barrier = before;
     }
     munmap((void *)(uintptr_t)image, bytes);
 }
+
+static void look_at(const struct link_map *first)
+{
+    for (const struct link_map *object = first; object; object = object->l_next) {
+        unsigned i = 0;
+        while (i < seen_count && (seen[i].base != object->l_addr || seen[i].dynamic != object->l_ld))
+            i++;
+        if (i == OBJECTS_MAX) {
+            tvg_note("limit", "loaded objects", "there are more than are looked at: functions of the others are not patched");
+            return;
+        }
+        seen[i].present = true;
+        if (i < seen_count)
+            continue;
+        seen[seen_count++] = (struct seen){object->l_addr, object->l_ld, true};
+        if (object->l_name && strchr(object->l_name, '/'))
+            scan(object);
+    }
+}
+
+/* Its object has gone: the stub's memory will hold another original, which nobody must take for this one. */
+static void forget(struct found *gone)
+{
+    if (gone->bound && gone->bound->exported) {
+        const void *begin, *end;
+        tvg_patch_forget(gone->bound->exported, &begin, &end);
+        tvg_forget_range(begin, end);
+        tvg_targets_forget();
+        gone->bound->exported = NULL;
+        gone->bound->entry.name = gone->rule->catch.entry.name; /* the one of a class lay in the object */
+    }
+    gone->dynamic = NULL;
+}
+
+/* struct r_debug_extended of glibc 2.35: lists of other name spaces (dlmopen). */
+struct name_space {
+    struct r_debug base;
+    const struct name_space *next;
+};
 
 static void look_at_all(void)
 {
     for (unsigned i = 0; i < seen_count; i++)
         seen[i].present = false;
-    for (const struct link_map *object = _r_debug.r_map; object; object = object->l_next) {
-        unsigned i = 0;
-        while (i < seen_count && (seen[i].base != object->l_addr || seen[i].dynamic != object->l_ld))
-            i++;
-        if (i == OBJECTS_MAX)
-            continue;
-        seen[i].present = true;
-        if (i < seen_count)
-            continue;
-        seen[seen_count++] = (struct seen){object->l_addr, object->l_ld, true};
-        if (object->l_name && object->l_name[0] == '/')
-            scan(object);
-    }
+    look_at(_r_debug.r_map);
+    const struct barrier before = barrier;
+    barrier = (struct barrier){"found-not-catchable", "loaded by dlmopen, in a name space of its own"};
+    uintptr_t base = (uintptr_t)&_r_debug;
+    __asm__("" : "+r"(base)); /* the linker's own is longer than the declared one */
+    const struct name_space *space = _r_debug.r_version >= 2 ? ((const struct name_space *)base)->next : NULL;
+    for (; space; space = space->next)
+        if (space->base.r_state == RT_CONSISTENT)
+            look_at(space->base.r_map);
+    barrier = before;
     for (unsigned i = 0; i < seen_count;) {
         if (seen[i].present) {
             i++;
@@ -259,9 +335,20 @@ static void look_at_all(void)
         }
         for (unsigned j = 0; j < found_count; j++)
             if (found[j].dynamic == seen[i].dynamic)
-                found[j].dynamic = NULL;
+                forget(&found[j]);
         seen[i] = seen[--seen_count];
     }
+}
+
+/* The kernel shows a process's threads as folders. One thread when that can't be read: we are asked before the program begins. */
+static bool has_one_thread(void)
+{
+    struct stat status;
+    long descriptor = tvg_sys_open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    bool one = descriptor < 0 || tvg_sys_fstat((int)descriptor, &status) != 0 || status.st_nlink <= 3; /* itself, its parent, and one for each */
+    if (descriptor >= 0)
+        tvg_sys_close((int)descriptor);
+    return one;
 }
 
 /* Stands for the dynamic linker's empty function that debuggers break on; it is called with the loader's lock held, when a list is about to
@@ -282,7 +369,10 @@ void tvg_inline_start(void)
         unsigned bit = fold(rule->catch.entry.name, strlen(rule->catch.entry.name) + 1);
         filter[bit / 8] |= (uint8_t)(1u << bit % 8);
     }
+    if (!has_one_thread())
+        barrier = (struct barrier){"late", "threads ran in the process before the shim: what they may be in is not patched"};
     look_at_all();
+    barrier.what = NULL;
     const char *reason = NULL;
     if (tvg_patch_empty_function((void *)_r_debug.r_brk, (void *)(uintptr_t)on_load_event, &reason) != 0)
         tvg_note("found-not-catchable", "load events", reason);

@@ -13,6 +13,7 @@
 #include "../record/record.h"
 #include "catch.h"
 #include "elf.h"
+#include "preload.h"
 #include "resolve.h"
 #include "scope.h"
 
@@ -76,7 +77,7 @@ static const char *find_bypass(const struct tvg_elf *elf, const ElfW(Rela) *rela
         if (!catch || catch->bare || catch->beyond)
             continue;
         uintptr_t value = *(const uintptr_t *)(elf->base + rela[i].r_offset);
-        bool unbound = value >= begin && value < end && symbol->st_shndx == SHN_UNDEF;
+        bool inside = value >= begin && value < end, unbound = inside && (symbol->st_shndx == SHN_UNDEF || value != elf->base + symbol->st_value);
         if (value != 0 && !unbound && !tvg_is_own((const void *)value))
             return catch->entry.name;
     }
@@ -109,7 +110,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *context)
     else
         objects[object_count++] = (struct object){begin, end, true};
     struct tvg_elf elf;
-    if (!dynamic || tvg_is_own(dynamic) || look->fresh_count == FRESH_MAX || !tvg_elf_read(info->dlpi_addr, dynamic, &elf))
+    if (!dynamic || tvg_is_own(dynamic) || tvg_preload_is_copy(dynamic) || look->fresh_count == FRESH_MAX || !tvg_elf_read(info->dlpi_addr, dynamic, &elf))
         return 0;
     struct fresh fresh = {(uintptr_t)dynamic, count_names(&elf), elf.symbolic, find_bypass(&elf, elf.plt, elf.plt_count, begin, end)};
     if (!fresh.bypassed)

@@ -11,6 +11,7 @@
 #include "catch.h"
 #include "elf.h"
 #include "load_event.h"
+#include "preload.h"
 #include "scope.h"
 
 struct search {
@@ -26,7 +27,7 @@ static bool look_in(struct link_map *object, void *context)
 {
     struct search *search = context;
     struct tvg_elf elf;
-    if (tvg_elf_read(object->l_addr, object->l_ld, &elf))
+    if (!tvg_preload_is_copy(object->l_ld) && tvg_elf_read(object->l_addr, object->l_ld, &elf))
         search->found = tvg_elf_symbol(&elf, search->name, search->hash, search->version);
     return search->found != NULL;
 }
