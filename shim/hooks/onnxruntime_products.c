@@ -48,14 +48,32 @@ static bool operands(const struct tvg_ort_call *call, const struct tvg_ort_opera
     return tvg_ort_input(call, operator->a, a) && tvg_ort_output(call, 0, c);
 }
 
+/* FusedMatMul's transBatchA, transBatchB: the first dimension belongs behind the others but the last. */
+static void rotate_batch(const struct tvg_ort_call *call, const char *attribute, struct tvg_ort_tensor *tensor)
+{
+    int64_t rotated = 0, first = tensor->dim[0];
+    if (tensor->rank < 3 || !tvg_ort_attribute(call, attribute, &rotated) || !rotated)
+        return;
+    memmove(tensor->dim, tensor->dim + 1, (size_t)(tensor->rank - 2) * sizeof *tensor->dim);
+    tensor->dim[tensor->rank - 2] = first;
+}
+
 bool tvg_ort_matmul(struct tvg_op *op, const struct tvg_ort_call *call, const struct tvg_ort_operator *operator)
 {
     struct tvg_ort_tensor a, b, c;
+    int64_t trans_a = 0, trans_b = 0;
     op->kind = TVG_KIND_GEMM;
     op->flags |= TVG_OP_ROW_MAJOR | TVG_OP_BETA_ZERO;
-    if (!operands(call, operator, &a, &b, &c) || !shape_matmul(op, &a, &b, &c))
+    if (!operands(call, operator, &a, &b, &c))
         return false;
-    op->lda = op->k, op->ldb = op->n, op->ldc = op->n;
+    rotate_batch(call, "transBatchA", &a);
+    rotate_batch(call, "transBatchB", &b);
+    if (!shape_matmul(op, &a, &b, &c))
+        return false;
+    tvg_ort_attribute(call, "transA", &trans_a); /* FLOP don't depend on these two: unknown, they stay out */
+    tvg_ort_attribute(call, "transB", &trans_b);
+    op->flags |= (trans_a ? TVG_OP_TRANS_A : 0) | (trans_b ? TVG_OP_TRANS_B : 0);
+    op->lda = trans_a ? op->m : op->k, op->ldb = trans_b ? op->k : op->n, op->ldc = op->n;
     return true;
 }
 
@@ -87,16 +105,15 @@ bool tvg_ort_block_quantized(struct tvg_op *op, const struct tvg_ort_call *call,
 
 /* --- convolutions ----------------------------------------------------------------------------------------------------------------------- */
 /* Input [N, C, spatial], weights [K, C / groups, kernel], output [N, K, spatial]. */
-static bool shape_convolution(struct tvg_op *op, const struct tvg_ort_tensor *x, const struct tvg_ort_tensor *w, const struct tvg_ort_tensor *y)
+static bool shape_convolution(struct tvg_op *op, const struct tvg_ort_tensor *x, const struct tvg_ort_tensor *w, const struct tvg_ort_tensor *y, bool last)
 {
     int spatial = x->rank - 2, at = 0;
     if (spatial < 1 || spatial > 3 || w->rank != x->rank || y->rank != x->rank || w->dim[1] < 1 || x->dim[0] != y->dim[0])
         return false;
     int64_t channels = x->dim[1], outputs = y->dim[1], inputs = w->dim[1];
-    bool last = false; /* channels last: quantized convolutions may have been laid out so */
-    if (w->dim[0] != outputs && w->dim[0] == y->dim[y->rank - 1] && x->dim[x->rank - 1] % inputs == 0)
-        last = true, channels = x->dim[x->rank - 1], outputs = w->dim[0];
-    if ((!last && w->dim[0] != outputs) || channels % inputs != 0)
+    if (last)
+        channels = x->dim[x->rank - 1], outputs = y->dim[y->rank - 1];
+    if (w->dim[0] != outputs || channels % inputs != 0)
         return false;
     op->dim_spatial = (uint8_t)spatial;
     op->dim[at++] = x->dim[0];
@@ -113,11 +130,17 @@ static bool shape_convolution(struct tvg_op *op, const struct tvg_ort_tensor *x,
     return true;
 }
 
+static const char nhwc[] = "com.ms.internal.nhwc";
+
 bool tvg_ort_convolution(struct tvg_op *op, const struct tvg_ort_call *call, const struct tvg_ort_operator *operator)
 {
     struct tvg_ort_tensor x, w, y;
+    int64_t last = 0;
     op->kind = TVG_KIND_CONV;
-    return operands(call, operator, &x, &w, &y) && shape_convolution(op, &x, &w, &y);
+    if (!tvg_ort_attribute(call, "channels_last", &last)) /* or said by the domain; or else unknown, and shapes that don't fit are refused */
+        last = 0;
+    last = last || (call->domain.length == strlen(nhwc) && memcmp(call->domain.at, nhwc, call->domain.length) == 0);
+    return operands(call, operator, &x, &w, &y) && shape_convolution(op, &x, &w, &y, last);
 }
 
 /* All that an operator is given and gives, once. */

