@@ -446,12 +446,21 @@ static void read_inline(char **rest)
 {
     bool all = take_all(*rest);
     const char *name = strtok_r(NULL, " \t\n", rest), *body = name ? strtok_r(NULL, " \t\n", rest) : NULL;
-    if (!body || strtok_r(NULL, " \t\n", rest))
-        fail("inline NAME BODY [+all], or inline NAME -", name);
+    const char *mark = name ? strchr(name, '?') : NULL, *word = body ? strtok_r(NULL, " \t\n", rest) : NULL;
+    if (!body || !mark != !word)
+        fail("inline NAME BODY [+all], inline NAME -, or inline NAME? BODY WORD...", name);
     bool only_found = strcmp(body, "-") == 0;
     if (output == TO_C && !only_found)
         printf("void %s(void);\n", body);
-    print_rule((struct rule){name, "NULL", "NULL", only_found ? "NULL" : body, "TVG_BY_SYMBOL", NULL, 0, all});
+    struct rule rule = {name, "NULL", "NULL", only_found ? "NULL" : body, "TVG_BY_SYMBOL", NULL, 0, all};
+    if (!mark)
+        print_rule(rule);
+    for (; word; word = strtok_r(NULL, " \t\n", rest)) {
+        char whole[2 * NAME_MAX_LENGTH + 64];
+        snprintf(whole, sizeof whole, "%.*s%.63s%.191s", (int)(mark - name), name, word, mark + 1);
+        rule.name = whole;
+        print_rule(rule);
+    }
 }
 
 /* vtable CLASS SLOT BODY|- [+all]          the same for the virtual function in a slot, counted from 0, of the class with that typeinfo name; a
