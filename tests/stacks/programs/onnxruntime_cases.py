@@ -137,4 +137,5 @@ def main():
                       "written": written(model), "products": products}))
 
 
-main()
+if __name__ == "__main__":
+    main()
