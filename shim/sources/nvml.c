@@ -59,6 +59,14 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* NVML sleeps in the driver for most of a call: what it costs the process is CPU time. */
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static void pause_ms(long ms)
 {
     struct timespec pause = {ms / 1000, ms % 1000 * 1000000L};
@@ -133,25 +141,22 @@ static void read_rest(struct board *board)
 static void sample_at_tick(long limit_ms)
 {
     pthread_mutex_lock(&sampling);
-    uint64_t begin = monotonic_ns(), polled = 0;
+    uint64_t begin = monotonic_ns(), cpu = thread_cpu_ns();
     for (;;) {
         unsigned long long now_mj = boards[0].last_mj;
-        uint64_t before = monotonic_ns();
         if (nvml.DeviceGetTotalEnergyConsumption(boards[0].handle, &now_mj) != 0)
             break;
         uint64_t mono = monotonic_ns();
-        polled += mono - before;
         if (now_mj != boards[0].last_mj || (mono - begin) / 1000000u > (uint64_t)limit_ms) {
             boards[0].last_mj = now_mj;
             for (int i = 1; i < board_count; i++)
                 nvml.DeviceGetTotalEnergyConsumption(boards[i].handle, &boards[i].last_mj);
             write_sample(mono);
-            polled += monotonic_ns() - mono;
             break;
         }
         pause_ms(POLL_MS);
     }
-    cost_ns += polled;
+    cost_ns += thread_cpu_ns() - cpu;
     pthread_mutex_unlock(&sampling);
 }
 

@@ -1,0 +1,51 @@
+"""Traces of CUDA graphs and of number formats, recorded on H100s: what a graph replays counts as what it captured did."""
+import json
+
+import pytest
+
+import trace_blocks
+from tvg_testlib import ROOT, TVG, run
+
+FIXTURES = ROOT / "tests" / "fixtures" / "gpu"
+PASS_FLOP = 67_453_993_984
+
+
+def report(name):
+    return json.loads(run([TVG, "report", "--json", FIXTURES / f"{name}-h100.tvg"], check=True).stdout)
+
+
+def products(data, **wanted):
+    return [op for op in data["ops"] if op["flop"] and all(op[key] == value for key, value in wanted.items())]
+
+
+def test_replays_of_a_llama_count_as_its_eager_passes():
+    data = report("llama-graph")
+    assert data["totals"]["flop"] == 7 * PASS_FLOP  # four eager passes, three replays; what was captured ran nothing
+    assert sum(op["count"] for op in products(data)) == 7 * 306
+    assert all(op["seconds"] > 0 for op in products(data))
+
+
+def test_replays_of_a_compiled_model():
+    linear = products(report("compile"), m=1024, n=16, k=1024)
+    assert sum(op["flop"] for op in linear) == 30 * 8 * 2 * 16 * 1024 * 1024
+    assert sum(op["count"] for op in linear) == 30 * 8
+
+
+@pytest.mark.parametrize("name, types, count, flop", [
+    ("cublaslt", ("f32", "tf32"), 50, 2 * 512 * 256 * 1024),
+    ("fp8", ("f8_e4m3", "f8_e4m3"), 12, 2 * 1024 ** 3),
+    ("fp8", ("i8", "i8"), 12, 2 * 1024 ** 3),
+])
+def test_types_of_storage_and_of_the_units_that_multiply(name, types, count, flop):
+    ops = [op for op in products(report(name)) if (op["type_a"], op["type_compute"]) == types]
+    assert sum(op["count"] for op in ops) == count and sum(op["flop"] for op in ops) == count * flop
+    assert all(op["seconds"] > 0 and op["function"] == "cublasLtMatmul" for op in ops)
+
+
+@pytest.mark.parametrize("name", ["llama-graph", "compile"])
+def test_a_board_that_was_only_visible_rested(name):
+    """Both boards were metered; the process had a context on the first alone."""
+    samples = [block for block in trace_blocks.of_kind(FIXTURES / f"{name}-h100.tvg", trace_blocks.ENERGY) if block["boundary"] == "board"]
+    other = [block for block in samples if block["meter"] == "gpu-1"]
+    assert other[0]["rest_processes"] == 0 and 60_000 < other[0]["rest_mw"] < 80_000 and other[0]["rest_sm_mhz"] < 400
+    assert all(block["sm_active"] == 0 for block in other if "sm_active" in block)
