@@ -41,6 +41,34 @@ enum tvg_object_kind tvg_object_of_path(const char *path, char *name)
     return kind;
 }
 
+static const char *hex(const char *at, uint64_t *value)
+{
+    *value = 0;
+    for (;; at++) {
+        unsigned digit = *at >= '0' && *at <= '9' ? (unsigned)(*at - '0') : *at >= 'a' && *at <= 'f' ? (unsigned)(*at - 'a') + 10 : 16;
+        if (digit == 16)
+            return at;
+        *value = *value << 4 | digit;
+    }
+}
+
+/* "7f12a000-7f12b000 r-xp 00001000 08:01 1234    /usr/lib/libm.so.6" */
+bool tvg_mapping_of_line(const char *line, struct tvg_mapping *mapping)
+{
+    const char *at = hex(line, &mapping->begin);
+    if (*at != '-')
+        return false;
+    at = hex(at + 1, &mapping->end);
+    if (strlen(at) < 4 || at[3] != 'x')
+        return false;
+    for (int field = 0; field < 4; field++) { /* rights, offset, device, inode */
+        at += strspn(at, " ");
+        at += strcspn(at, " ");
+    }
+    mapping->kind = tvg_object_of_path(at + strspn(at, " "), mapping->name);
+    return true;
+}
+
 static uint64_t value_of(const struct tvg_cpu_sample *sample, int column)
 {
     return column == 0 ? sample->mono_ns / 1000 : column == 1 ? sample->tid : sample->object;

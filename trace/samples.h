@@ -43,9 +43,19 @@ enum { TVG_SAMPLES_MAX = 1024, TVG_SAMPLE_BYTES = 20, TVG_OBJECTS_MAX = 1024, TV
 #define TVG_SAMPLES_ENCODED_MAX(samples, objects) (512u + (size_t)(samples) * TVG_SAMPLE_BYTES + (size_t)(objects) * (TVG_OBJECT_NAME_MAX + 16u))
 #define TVG_SAMPLES_SCRATCH(samples) ((size_t)(samples) * TVG_SAMPLE_BYTES)
 
+enum { TVG_THIN_AFTER = 1 << 17 }; /* samples of a process after which only every second is kept: the samples of a run are bounded */
+
 /* What a mapping holds, by its name as /proc/PID/maps and the kernel's mmap records have it (`path`, zero-terminated, may be ""): kind and, in
  * `name` (TVG_OBJECT_NAME_MAX bytes), the name that is shown: folders are left out, they may hold secrets. */
 enum tvg_object_kind tvg_object_of_path(const char *path, char *name);
+
+/* One line of /proc/PID/maps: true for an executable mapping, with its addresses, kind and name as tvg_object_of_path gives them. */
+struct tvg_mapping {
+    uint64_t begin, end;
+    enum tvg_object_kind kind;
+    char name[TVG_OBJECT_NAME_MAX];
+};
+bool tvg_mapping_of_line(const char *line, struct tvg_mapping *mapping);
 
 /* Encodes info->count samples (at most TVG_SAMPLES_MAX) and the objects that no block named before, as a whole block at `out`
  * (TVG_SAMPLES_ENCODED_MAX bytes); `scratch` is the caller's. Returns bytes written, 0 when they do not fit. */

@@ -288,9 +288,10 @@ static void print_dark(const struct tvg_profile *profile, struct tvg_style style
         print_dark_row(name, more, cpu);
     }
     if (where->before_seconds > 0.005 * cpu)
-        print_dark_row("before sampling began, with the first op", where->before_seconds, cpu);
+        print_dark_row("before sampling began", where->before_seconds, cpu);
     if (where->unsampled_seconds > 0.005 * cpu)
-        print_dark_row(where->kernel ? "not sampled, perhaps in ops" : "not sampled, perhaps in ops: the kernel, first moments", where->unsampled_seconds, cpu);
+        print_dark_row(profile->total_ops == 0 ? "not sampled" : where->kernel ? "not sampled, perhaps in ops" : "not sampled, perhaps in ops: the kernel, first moments",
+                       where->unsampled_seconds, cpu);
     if (where->processes < profile->processes) {
         snprintf(line, sizeof line, "%u of %u processes were not sampled.", profile->processes - where->processes, profile->processes);
         wrap("  ", "  ", line);

@@ -17,6 +17,7 @@
 #include "../reader.h"
 #include "../sources_decode.h"
 #include "command.h"
+#include "watch.h"
 
 /* --- the run's folder --------------------------------------------------------------------------------------------------------- */
 
@@ -102,8 +103,9 @@ static void run_by_shell(const char *path, char **argv)
     execv(shell, words);
 }
 
-/* Runs the command and waits. Returns its wait status, or -1 with errno when it could not be executed. */
-static int run(const char *path, char **argv)
+/* Runs the command and waits. Returns its wait status, or -1 with errno when it could not be executed. `folder`: where its traces go, when CPU time that
+ * the shim does not see is to be sampled from here. */
+static int run(const char *path, char **argv, const char *folder)
 {
     sigset_t set, before;
     struct sigaction old[FORWARDED];
@@ -140,8 +142,13 @@ static int run(const char *path, char **argv)
     do got = read(failure[0], &cause, sizeof cause);
     while (got < 0 && errno == EINTR);
     close(failure[0]);
+    struct tvg_watch *watch = folder && got != (ssize_t)sizeof cause ? tvg_watch_start(child, folder) : NULL;
+    siginfo_t about;
+    while (waitid(P_PID, (id_t)child, &about, WEXITED | WNOWAIT) < 0 && errno == EINTR) {}
+    if (watch) tvg_watch_end(watch);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     child = 0;
+    tvg_watch_write(watch);
     for (int i = 0; i < FORWARDED; i++) sigaction(forwarded[i], &old[i], NULL);
     if (got != (ssize_t)sizeof cause) return status;
     errno = cause;
@@ -304,7 +311,7 @@ int tvg_recording_run(struct tvg_recording *recording, char **command)
                 program->is_static ? "is statically linked" : program->secure ? "is setuid, setgid or has file capabilities" : "is built for another processor or word size");
     if (!set_environment(recording, folder, shim)) return TVG_EXIT_BAD;
 
-    recording->status = run(program->path, command);
+    recording->status = run(program->path, command, tvg_watch_wanted(recording->sources ? recording->sources : getenv("TVG_SOURCES")) ? folder : NULL);
     int cause = errno;
     unsetenv("LD_PRELOAD");
     look_at_run(&recording->seen, folder);

@@ -60,36 +60,15 @@ static uint32_t object_index(enum tvg_object_kind kind, const char *name)
     return object_count++;
 }
 
-static const char *hex(const char *at, uint64_t *value)
-{
-    *value = 0;
-    for (;; at++) {
-        unsigned digit = *at >= '0' && *at <= '9' ? (unsigned)(*at - '0') : *at >= 'a' && *at <= 'f' ? (unsigned)(*at - 'a') + 10 : 16;
-        if (digit == 16) return at;
-        *value = *value << 4 | digit;
-    }
-}
-
-/* "7f12a000-7f12b000 r-xp 00001000 08:01 1234    /usr/lib/libm.so.6" */
 static void take_line(const char *line)
 {
-    struct mapping mapping = {.object = NO_OBJECT};
-    const char *at = hex(line, &mapping.begin);
-    if (*at != '-') return;
-    at = hex(at + 1, &mapping.end);
-    if (strlen(at) < 4 || at[3] != 'x' || mapping_count == MAPPINGS_MAX) return;
-    for (int field = 0; field < 4; field++) { /* rights, offset, device, inode */
-        at += strspn(at, " ");
-        at += strcspn(at, " ");
-    }
-    char name[TVG_OBJECT_NAME_MAX];
-    mapping.kind = tvg_object_of_path(at + strspn(at, " "), name);
-    size_t length = strlen(name) + 1;
+    struct tvg_mapping found;
+    if (mapping_count == MAPPINGS_MAX || !tvg_mapping_of_line(line, &found)) return;
+    size_t length = strlen(found.name) + 1;
     if (mapping_names_used + length > sizeof mapping_names) return;
-    mapping.name = (uint32_t)mapping_names_used;
-    memcpy(mapping_names + mapping_names_used, name, length);
+    memcpy(mapping_names + mapping_names_used, found.name, length);
+    mappings[mapping_count++] = (struct mapping){found.begin, found.end, (uint32_t)mapping_names_used, found.kind, NO_OBJECT};
     mapping_names_used += length;
-    mappings[mapping_count++] = mapping;
 }
 
 static void read_mappings(void)

@@ -1,34 +1,23 @@
 /* Where CPU time goes, ops or not: every thread of the process sampled by a perf event of the kernel's software clock, without a signal.
  * A thread of ours looks for new threads and empties their rings; which samples fell into recorded ops is worked out by the analyzer. */
 #include <errno.h>
-#include <linux/perf_event.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../../trace/perf_ring.h"
 #include "../record/record.h"
 #include "../record/sys.h"
 #include "mapped.h"
 #include "tables.h"
 
 enum {
-    PERIOD_NS = 4001000,       /* of CPU time; a prime number of microseconds, so that it beats with no loop of the host's */
     TICK_NS = 50000000,
     SETTLE_NS = 2000000000,
     WRITE_NS = 1000000000,
     THREADS_MAX = 2048,
-    RING_PAGES = 2,            /* 256 samples: 1 s of a thread that never sleeps */
-    OBJECTS_A_BLOCK = 256,
-    KEPT_BEFORE_THINNING = 1 << 17
-};
-
-/* A sample as the kernel writes it with the sample_type below. */
-struct raw_sample {
-    struct perf_event_header header;
-    uint64_t address;
-    uint32_t pid, tid;
-    uint64_t time;
+    OBJECTS_A_BLOCK = 256
 };
 
 static struct sampled_thread {
@@ -51,27 +40,11 @@ static int busy, stopped = 1;
 static bool by_name;              /* the user asked for this source */
 static size_t ring_bytes;
 
-/* A thread's event: its descriptor, or a negated errno. */
-static long open_event(uint32_t tid, bool kernel)
-{
-    struct perf_event_attr attributes;
-    memset(&attributes, 0, sizeof attributes);
-    attributes.size = sizeof attributes;
-    attributes.type = PERF_TYPE_SOFTWARE;
-    attributes.config = PERF_COUNT_SW_TASK_CLOCK;
-    attributes.sample_period = PERIOD_NS;
-    attributes.sample_type = PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME;
-    attributes.exclude_kernel = !kernel;
-    attributes.exclude_hv = 1;
-    attributes.use_clockid = 1;
-    attributes.clockid = CLOCK_MONOTONIC;
-    return tvg_sys6(SYS_perf_event_open, (long)&attributes, tid, -1, -1, PERF_FLAG_FD_CLOEXEC, 0);
-}
-
 /* A ring keeps its event alive: no descriptor stays open in the host. NULL with a negated errno in *cause. */
 static struct perf_event_mmap_page *open_ring(uint32_t tid, bool kernel, long *cause)
 {
-    long descriptor = open_event(tid, kernel);
+    struct perf_event_attr attributes = tvg_perf_sampling(kernel);
+    long descriptor = tvg_sys6(SYS_perf_event_open, (long)&attributes, tid, -1, -1, PERF_FLAG_FD_CLOEXEC, 0);
     if (descriptor < 0) {
         *cause = descriptor;
         return NULL;
@@ -104,52 +77,31 @@ static void write_block(uint64_t now)
     uint32_t objects = tvg_mapped_fresh(fresh, OBJECTS_A_BLOCK);
     written_ns = now;
     if (info.count == 0 && objects == 0) return;
-    info.period_ns = (uint64_t)PERIOD_NS * keep_one_of;
+    info.period_ns = (uint64_t)TVG_PERF_PERIOD_NS * keep_one_of;
     size_t length = tvg_encode_samples(block, sizeof block, &info, waiting, fresh, objects, scratch);
     if (length) tvg_block_append(block, length);
     info.count = 0;
 }
 
-/* Long runs are thinned, so that the samples of a run are bounded: after each 2^17 only every second is kept. */
 static void keep(uint64_t address, bool kernel, uint32_t tid, uint64_t time)
 {
     if (turn++ % keep_one_of) return;
     if (info.count == TVG_SAMPLES_MAX) write_block(time);
     waiting[info.count++] = (struct tvg_cpu_sample){time, tid, tvg_mapped_object(address, kernel)};
-    if (++kept < KEPT_BEFORE_THINNING) return;
+    if (++kept < TVG_THIN_AFTER) return;
     write_block(time);
     kept = 0;
     keep_one_of *= 2;
 }
 
-static void copy_out(const struct perf_event_mmap_page *ring, uint64_t from, void *out, size_t length)
-{
-    const uint8_t *data = (const uint8_t *)ring + ring->data_offset;
-    for (size_t i = 0; i < length; i++) ((uint8_t *)out)[i] = data[(from + i) % ring->data_size];
-}
-
 static void drain(struct perf_event_mmap_page *ring)
 {
-    uint64_t head = __atomic_load_n(&ring->data_head, __ATOMIC_ACQUIRE), tail = ring->data_tail;
+    uint64_t tail = ring->data_tail;
+    union tvg_perf_record record;
     bool paused = tvg_paused();
-    while (tail < head) {
-        union {
-            struct perf_event_header header;
-            struct raw_sample sample;
-            struct { struct perf_event_header header; uint64_t id, lost; } lost;
-        } record;
-        copy_out(ring, tail, &record, sizeof record.header);
-        size_t size = record.header.size;
-        if (size < sizeof record.header || size > head - tail) break; /* never written by the kernel */
-        copy_out(ring, tail, &record, size < sizeof record ? size : sizeof record);
-        if (record.header.type == PERF_RECORD_SAMPLE && size >= sizeof record.sample && !paused)
-            keep(record.sample.address, (record.header.misc & PERF_RECORD_MISC_CPUMODE_MASK) == PERF_RECORD_MISC_KERNEL, record.sample.tid,
-                 record.sample.time);
-        else if (record.header.type == PERF_RECORD_LOST)
-            info.lost += record.lost.lost;
-        tail += size;
-    }
-    __atomic_store_n(&ring->data_tail, head, __ATOMIC_RELEASE);
+    while (tvg_perf_next(ring, &tail, &record))
+        if (record.header.type == PERF_RECORD_LOST) info.lost += record.lost.lost;
+        else if (!paused) keep(record.sample.address, tvg_perf_in_kernel(&record), record.sample.tid, record.sample.time);
 }
 
 static void meet(uint32_t tid)
@@ -262,7 +214,7 @@ static bool dark_start(void)
         return false;
     }
     begin_anew();
-    ring_bytes = (1 + RING_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    ring_bytes = (1 + TVG_PERF_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     uint32_t tid = (uint32_t)tvg_sys_gettid();
     struct perf_event_mmap_page *ring = open_ring(tid, true, &cause);
     info.kernel = ring != NULL;

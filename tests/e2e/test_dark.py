@@ -133,6 +133,71 @@ def test_a_run_without_ops_says_that_nothing_was_seen(host, tmp_path):
     assert "nothing-seen" in [note["what"] for note in notes]
 
 
+@pytest.fixture(scope="module")
+def loops(tmp_path_factory):
+    """A program whose only work is a loop of its own in two threads: dynamic, and static and stripped."""
+    folder = tmp_path_factory.mktemp("loops")
+    (folder / "own_loop.c").write_text("""#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+static void *work(void *ms)
+{
+    struct timespec t = {0, 0};
+    volatile double sum = 0;
+    while ((double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6 < atof(ms)) {
+        for (int i = 0; i < 300000; i++) sum += i;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    }
+    return NULL;
+}
+int main(int count, char **argument)
+{
+    pthread_t thread;
+    (void)count;
+    pthread_create(&thread, NULL, work, argument[1]);
+    work(argument[1]);
+    return pthread_join(thread, NULL);
+}
+""")
+    for name, flags in (("own_loop", ()), ("fixed_loop", ("-static", "-s"))):
+        subprocess.run(["gcc", "-O1", "-o", folder / name, folder / "own_loop.c", "-pthread", *flags], check=True)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["own_loop", "fixed_loop"])
+def test_a_loop_of_the_programs_own_is_sampled_from_outside(loops, tmp_path, name, sampling_works):
+    done = record(loops / name, 700, cwd=tmp_path)
+    assert "tvg coverage run" in done.stderr
+    figures = cpu(tmp_path / "run")
+    assert figures["dark_share"] == {"low": 1, "high": 1}
+    assert figures["seconds"] == pytest.approx(1.4, rel=0.15)
+    assert dark(figures)["file", name] == pytest.approx(1.4 - 0.2, rel=0.2), "all but the first tenths of a second, in both threads"
+    assert name in testlib.tvg("report", tmp_path / "run").stdout.split("WHERE THE CPU TIME WENT")[1]
+    trace, = (tmp_path / "run").glob("*.tvg")
+    assert testlib.tvg("check", trace).returncode == 0 and trace_blocks.blocks(trace)[-1][0] == 12, "END is last"
+    entered = [note for note in trace_blocks.notes(trace) if note[0] == "not-entered"]
+    assert (entered == []) == (name == "own_loop")
+    if entered:
+        assert entered[0][1] == name and "statically linked" in entered[0][2]
+        assert "statically linked" in testlib.tvg("report", trace).stdout
+
+
+def test_a_process_with_ops_keeps_its_own_samples(host, loops, tmp_path, sampling_works):
+    """Of a run of three, the static child and the one without ops are sampled from outside, the one with ops by itself; nothing twice."""
+    record("sh", "-c", f"'{loops}/fixed_loop' 300; '{loops}/own_loop' 300; '{host}' loop:300 blas:300", cwd=tmp_path, env=ONE_THREAD)
+    traces = {path.name.rsplit("-", 1)[0]: cpu(path) for path in (tmp_path / "run").glob("*.tvg")}
+    assert set(traces) == {"fixed_loop", "own_loop", "dark_host"}
+    assert traces["dark_host"]["in_ops_s"] == pytest.approx(0.3, rel=0.2) and traces["dark_host"]["before_s"] == pytest.approx(0.3, rel=0.2)
+    whole = cpu(tmp_path / "run")
+    assert whole["seconds"] == pytest.approx(1.8, rel=0.2) and whole["sampled_processes"] == 3
+    assert whole["in_ops_s"] + whole["dark_s"] + whole["before_s"] + whole["unsampled_s"] == pytest.approx(whole["seconds"], rel=0.05)
+
+
+def test_without_the_source_nothing_is_sampled_from_outside(loops, tmp_path):
+    testlib.run([testlib.TVG, "record", "-o", "run", "--sources", "rapl", "--", loops / "fixed_loop", 300], cwd=tmp_path, check=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_short_tools_leave_nothing(tmp_path):
     record("sh", "-c", "true; ls / > /dev/null; echo | cat", cwd=tmp_path)
     assert not (tmp_path / "run").exists()
