@@ -17,6 +17,7 @@
 #include "catch.h"
 #include "elf.h"
 #include "patch.h"
+#include "slots.h"
 #include "resolve.h"
 #include "vtable.h"
 
@@ -98,7 +99,18 @@ static struct found *place_for(const struct tvg_inline_rule *rule)
     return &found[found_count++];
 }
 
-static void meet(const struct tvg_inline_rule *rule, const char *name, const struct link_map *object, uintptr_t begin, uintptr_t end, void *address, size_t size)
+/* Where a function's text can't be patched, a virtual one has its slots redirected: then it is its own original. */
+static void *stand_in(const struct tvg_inline_rule *rule, const struct tvg_classes *classes, uintptr_t base, void *address, size_t size, void *stub,
+                      const char **reason)
+{
+    const char *other;
+    void *original = tvg_patch_function(address, size, stub, NULL, reason);
+    bool has_slot = !original && classes && !rule->witness;
+    return has_slot && tvg_slots_redirect(classes, base, (uintptr_t)address - base, rule->slot, stub, &other) ? address : original;
+}
+
+static void meet(const struct tvg_inline_rule *rule, const char *name, const struct link_map *object, const struct tvg_classes *classes, uintptr_t begin,
+                 uintptr_t end, void *address, size_t size)
 {
     const char *file = base_name(object->l_name);
     if (is_known(rule, address))
@@ -122,7 +134,7 @@ static void meet(const struct tvg_inline_rule *rule, const char *name, const str
         void *stub = place->bound ? tvg_catch_stub(place->bound) : NULL;
         if (!place->bound)
             place->bound = tvg_catch_reserve(&rule->catch, rule->by != TVG_BY_SYMBOL ? TVG_NET_VTABLE : TVG_NET_INLINE, &stub);
-        void *original = place->bound ? tvg_patch_function(address, size, stub, NULL, &reason) : (reason = "no stub is left", NULL);
+        void *original = place->bound ? stand_in(rule, classes, object->l_addr, address, size, stub, &reason) : (reason = "no stub is left", NULL);
         if (!original) {
             snprintf(text, sizeof text, "%.200s in %.150s", name, file);
             tvg_note("found-not-catchable", text, reason);
@@ -163,7 +175,7 @@ static void scan_symbols(const struct link_map *object, const uint8_t *image, si
             continue;
         const struct tvg_inline_rule *rule = rule_for(name, file);
         if (rule)
-            meet(rule, rule->catch.entry.name, object, begin, end, (void *)(object->l_addr + symbol[i].st_value), symbol[i].st_size);
+            meet(rule, rule->catch.entry.name, object, NULL, begin, end, (void *)(object->l_addr + symbol[i].st_value), symbol[i].st_size);
     }
 }
 
@@ -196,7 +208,7 @@ static void scan_classes(const struct link_map *object, const uint8_t *image, si
                 continue;
             uintptr_t function = witness ? tvg_class_override(&classes, class, witness, rule->slot) : tvg_class_slot(&classes, class, rule->slot);
             if (function)
-                meet(rule, (const char *)(object->l_addr + class->name_address), object, begin, end, (void *)(object->l_addr + function), 0);
+                meet(rule, (const char *)(object->l_addr + class->name_address), object, &classes, begin, end, (void *)(object->l_addr + function), 0);
         }
     }
     if (opened)
@@ -298,8 +310,9 @@ static void look_at(const struct link_map *first)
 static void forget(struct found *gone)
 {
     if (gone->bound && gone->bound->exported) {
-        const void *begin, *end;
-        tvg_patch_forget(gone->bound->exported, &begin, &end);
+        const void *begin = gone->address, *end = (const char *)begin + 1;
+        if (gone->bound->exported != gone->address) /* else only slots were redirected, which have gone with the object */
+            tvg_patch_forget(gone->bound->exported, &begin, &end);
         tvg_forget_range(begin, end);
         tvg_targets_forget();
         gone->bound->exported = NULL;
@@ -381,7 +394,7 @@ void tvg_inline_start(void)
 void *tvg_inline_symbol(const void *code, const char *name)
 {
     for (unsigned i = 0; i < found_count; i++)
-        if (found[i].dynamic && (uintptr_t)code >= found[i].begin && (uintptr_t)code < found[i].end && strcmp(found[i].rule->catch.entry.name, name) == 0)
+        if (found[i].dynamic && (!code || ((uintptr_t)code >= found[i].begin && (uintptr_t)code < found[i].end)) && strcmp(found[i].rule->catch.entry.name, name) == 0)
             return found[i].address;
     return NULL;
 }

@@ -19,7 +19,7 @@ extern const struct tvg_inline_rule __stop_tvg_inline_rules[] __attribute__((vis
 
 /* Patches what is loaded already and asks the dynamic linker to be told of what comes. Once, at load. */
 void tvg_inline_start(void);
-/* The address of a name that a rule looks for, in the object that holds `code`; NULL when it has none. */
+/* The address of a name that a rule looks for, in the object that holds `code` (NULL: in any); NULL when it has none. */
 void *tvg_inline_symbol(const void *code, const char *name);
 
 /* For a relocated original (what a patched function's wrapper calls), the function's own address; any other address unchanged. */

@@ -1,11 +1,62 @@
-"""OpenVINO: its products are not counted; the outputs are the same, and the coverage record says what it lacks."""
+"""OpenVINO: every product of each inference against ONNX shape inference of the model as written, for the sizes that ran."""
+import pytest
 from stack_lib import Pair, stack_python, tvg_json
 
-# version that this was seen with: 2026.4.1
+# version that these figures were seen with: 2026.4.1
+CPU_HAS_BF16 = any("avx512_bf16" in line or "amx_bf16" in line for line in open("/proc/cpuinfo"))
 
 
-def test_what_is_missing_is_said(tmp_path):
-    pair = Pair(stack_python("openvino", "openvino", "numpy"), "uncounted_cases.py", tmp_path, "openvino")
-    assert pair.flop() == pair.answer["flop"], "numpy's product alone"
-    notes = tvg_json("coverage", "--json", pair.trace)
-    assert "OpenVINO" in str(notes) and "found-not-catchable" in str(notes)
+def run_cases(tmp_path, *arguments, environment=None):
+    return Pair(stack_python("openvino", "openvino", "numpy", "onnx"), "openvino_cases.py", tmp_path, *arguments, environment=environment)
+
+
+def expected_of(products, ops):
+    """The FLOP of each op, from those of the products as written: attention is one op where it was fused, a layer in two directions is two."""
+    left = dict(products)
+    for _ in (op for op in ops if op["kind"] == "attention"):
+        scores, mixed = (next(name for name in left if name.endswith(part)) for part in ("_scores", "_mixed"))
+        left[scores + "+"] = left.pop(scores) + left.pop(mixed)
+    return sorted(flop for name, flop in left.items() if name not in ("lstm", "gru", "rnn")) + \
+        sorted(left[name] // 2 for name in ("lstm", "gru", "rnn", "lstm", "gru", "rnn") if name in left)
+
+
+@pytest.mark.parametrize("sizes", ["fixed", "open"])
+@pytest.mark.parametrize("model, how, precision, threads", [
+    ("encoder", "float", "f32", 1), ("encoder", "float", "f32", 2), ("encoder", "qdq", "f32", 1), ("encoder", "float", "bf16", 2),
+    ("cnn", "float", "f32", 1), ("cnn", "float", "f32", 2), ("cnn", "qdq", "f32", 2), ("cnn", "float", "bf16", 1),
+    ("recurrent", "float", "f32", 1), ("products", "float", "f32", 1)])
+def test_products(tmp_path, model, how, precision, threads, sizes):
+    if precision == "bf16" and not CPU_HAS_BF16:
+        pytest.skip("the processor has no bf16")
+    pair = run_cases(tmp_path, model, how, precision, threads, sizes)
+    assert len(pair.answer["runs"]) == (1 if sizes == "fixed" else 3 if model == "encoder" else 2)
+    each, rest = divmod(len(pair.ops), len(pair.answer["runs"]))
+    assert rest == 0
+    for at, products in enumerate(pair.answer["runs"]):
+        ops = pair.ops[at * each:(at + 1) * each]
+        flops = sorted(op["flop"] for op in ops if op["kind"] != "rnn") + sorted(op["flop"] for op in ops if op["kind"] == "rnn")
+        assert flops == expected_of(products, ops)
+    assert all(op["net"] == "vtable" and op["duration_ns"] > 0 for op in pair.ops)
+    types = {op["types"][1] for op in pair.ops}
+    assert ("i8" in types) == (how == "qdq") and ("bf16" in types) == (precision == "bf16") and "none" not in types
+    notes = str(tvg_json("coverage", "--json", pair.trace))
+    assert "unknown-version" not in notes and "found-not-catchable" not in notes
+
+
+@pytest.mark.parametrize("case", ["cache", "compressed"])
+def test_language_models(tmp_path, case):
+    """Attention over kept keys and values, in the type in which they are kept; weights of 8 and 4 bits."""
+    pair = Pair(stack_python("openvino", "openvino", "numpy", "onnx"), "openvino_language.py", tmp_path, case)
+    assert [[op["flop"], op["types"][1], op["bytes"]] for op in pair.ops] == pair.answer["products"]
+
+
+@pytest.mark.parametrize("model, others", [("encoder", {"Subgraph", "Transpose", "Reduce"}), ("cnn", {"Pooling", "Reduce"})])
+def test_all_operations(tmp_path, model, others):
+    pair = run_cases(tmp_path, model, "float", "f32", 1, "fixed", environment={"TVG_OPS": "all"})
+    products = pair.answer["runs"][0]
+    assert pair.flop() == sum(products.values())
+    assert {op["function"] for op in pair.ops if not op["flop"]} >= others
+    assert all(op["bytes"] > 0 for op in pair.ops if op["function"] in others)
+    named = {op["name"].removesuffix("/WithoutBiases"): op["flop"] for op in pair.ops if op["function"] in ("Convolution", "FullyConnected")}
+    for name, flop in named.items():
+        assert flop == products[name if name in products else name + "_product"]
