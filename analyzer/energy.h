@@ -32,6 +32,7 @@ struct tvg_energy {
     double meter_seconds;          /* window that meters cover; 0: no meter */
     double model_error;            /* modelled over metered total, minus 1, before scaling; 0 without a meter */
     struct tvg_interval rest;      /* boards: part of `idle`, what they draw with no context; the rest of it is being kept awake */
+    double rest_measured_watts;    /* boards: that power where it was read before the process had a context, a board's mean; 0: the device file's */
     double board_seconds;          /* boards: the window; 0: the figures are not those of boards */
     struct tvg_interval cpu_beside;/* boards: what the CPU package cost meanwhile, not in any other figure here */
     char note[200];                /* what the reader must know of this pricing, or "" */

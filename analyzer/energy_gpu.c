@@ -83,46 +83,103 @@ bool tvg_energy_of_boards(struct tvg_interval *per_op, const struct tvg_profile 
     return ready;
 }
 
-/* The boards' own meters: joules, and the longest window. */
-static double metered(const struct tvg_profile *profile, double *seconds, uint32_t *boards)
+static bool is_metered(const struct tvg_meter *meter)
 {
-    double joules = 0;
-    *seconds = 0;
-    *boards = 0;
+    return strcmp(meter->boundary, "board") == 0 && meter->samples >= 3 && meter->seconds > 0 && meter->joules > 0;
+}
+
+/* A board that the process may use and did not is only on. */
+static bool is_used(const struct tvg_profile *profile, const struct tvg_meter *meter)
+{
+    for (uint32_t i = 0; i < profile->gpu_count; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "gpu-%d", profile->gpus[i].device);
+        if (strcmp(name, meter->name) == 0)
+            return true;
+    }
+    return profile->gpu_count == 0;
+}
+
+/* What the boards draw without our kernels: at rest, and awake with a context. */
+struct standing {
+    struct tvg_interval rest, awake; /* J */
+    double joules, seconds;          /* metered; the longest window */
+    double measured_rest_watts;      /* mean over the used boards whose rest was read; 0: none */
+};
+
+/* Rest as it was read right after cuInit: nobody was on the board, and its clocks had not been raised yet. A few watts lie between two such readings. */
+static bool read_rest(const struct tvg_meter *meter, double highest_mhz, struct tvg_interval *watts)
+{
+    static const double spread = 0.03, asleep = 0.6;
+    const struct tvg_board_state *board = &meter->board;
+    if (!board->rest_known || board->rest_processes || !(board->rest_watts > 0) || !(board->rest_sm_mhz < asleep * highest_mhz))
+        return false;
+    *watts = (struct tvg_interval){board->rest_watts, board->rest_watts * (1 - spread), board->rest_watts * (1 + spread)};
+    return true;
+}
+
+static struct standing standing_of(const struct tvg_profile *profile, const struct tvg_device *gpu)
+{
+    struct standing all = {0};
+    struct tvg_interval floor = scaled(&gpu->floor, 1), awake = gpu->awake.known ? gpu->awake.value : floor;
+    double highest = 0;
+    uint32_t read = 0;
+    for (uint32_t i = 0; i < profile->meter_count; i++)
+        if (is_metered(&profile->meters[i]))
+            highest = fmax(highest, profile->meters[i].board.sm_mhz);
     for (uint32_t i = 0; i < profile->meter_count; i++) {
         const struct tvg_meter *meter = &profile->meters[i];
-        if (strcmp(meter->boundary, "board") != 0 || meter->samples < 3 || !(meter->seconds > 0) || !(meter->joules > 0))
+        if (!is_metered(meter))
             continue;
-        joules += meter->joules;
-        *seconds = fmax(*seconds, meter->seconds);
-        (*boards)++;
+        struct tvg_interval rest = floor, lifted = awake;
+        bool known = read_rest(meter, highest, &rest);
+        if (known) { /* what a context adds is the device file's; what it is added to was measured */
+            lifted = (struct tvg_interval){rest.value + awake.value - floor.value, rest.low + awake.low - floor.low, rest.high + awake.high - floor.high};
+            lifted.low = fmin(lifted.value, lifted.low), lifted.high = fmax(lifted.value, lifted.high);
+        }
+        all.joules += meter->joules;
+        all.seconds = fmax(all.seconds, meter->seconds);
+        if (!is_used(profile, meter)) {
+            double joules = meter->board.processes ? fmin(meter->joules, rest.value * meter->seconds) : meter->joules;
+            struct tvg_interval only = {joules, joules, joules};
+            all.rest = tvg_interval_add(all.rest, only);
+            all.awake = tvg_interval_add(all.awake, only);
+            continue;
+        }
+        if (known)
+            all.measured_rest_watts += rest.value, read++;
+        all.rest = tvg_interval_add(all.rest, tvg_interval_scale(rest, meter->seconds));
+        all.awake = tvg_interval_add(all.awake, tvg_interval_scale(lifted, meter->seconds));
     }
-    return joules;
+    all.measured_rest_watts = read ? all.measured_rest_watts / read : 0;
+    if (all.joules > 0)
+        return all;
+    double first = INFINITY, last = 0;
+    for (uint32_t i = 0; i < profile->gpu_count; i++) {
+        first = fmin(first, profile->gpus[i].first_ns);
+        last = fmax(last, profile->gpus[i].last_ns);
+    }
+    all.seconds = fmax(0, (last - first) * 1e-9);
+    all.rest = tvg_interval_scale(floor, all.seconds * profile->gpu_count);
+    all.awake = tvg_interval_scale(awake, all.seconds * profile->gpu_count);
+    return all;
 }
 
 bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile *profile, const struct tvg_device *gpu)
 {
     /* NVML's counter against external meters, after its own calibration: an irreducible 5 % a board (SC'24, part-time power measurements). */
     static const double meter_error = 0.05;
-    double window = 0;
-    uint32_t boards = 0;
-    double joules = metered(profile, &window, &boards);
+    const struct standing standing = standing_of(profile, gpu);
+    const double joules = standing.joules, seconds = standing.seconds;
     energy->ops = (struct tvg_interval){0, 0, 0};
     if (!tvg_energy_of_boards(energy->per_op, profile, profile, NULL, gpu))
         return false;
     struct tvg_interval ops = {0, 0, 0};
     for (uint32_t i = 0; i < profile->op_count; i++)
         ops = tvg_interval_add(ops, energy->per_op[i]);
-    double first = INFINITY, last = 0;
-    for (uint32_t i = 0; i < profile->gpu_count; i++) {
-        first = fmin(first, profile->gpus[i].first_ns);
-        last = fmax(last, profile->gpus[i].last_ns);
-    }
-    double seconds = joules > 0 ? window : fmax(0, (last - first) * 1e-9);
-    uint32_t cards = joules > 0 ? boards : profile->gpu_count;
-    const struct tvg_coefficient *awake = gpu->awake.known ? &gpu->awake : &gpu->floor;
-    energy->idle = scaled(awake, seconds * cards);
-    energy->rest = scaled(&gpu->floor, seconds * cards);
+    energy->idle = standing.awake;
+    energy->rest = standing.rest;
+    energy->rest_measured_watts = standing.measured_rest_watts;
     energy->board_seconds = seconds;
     energy->meter_scale = 1;
     energy->other_cpu = energy->unexplained = (struct tvg_interval){0, 0, 0};
@@ -132,9 +189,11 @@ bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile
         double wanted = joules - fmin(1.25, fmax(0.8, ops.value > 0 ? (joules - energy->idle.value) / ops.value : 1)) * ops.value;
         energy->idle.value = fmin(energy->idle.high, fmax(energy->idle.low, wanted));
         double target = joules - energy->idle.value;
-        energy->meter_seconds = window;
+        energy->meter_seconds = seconds;
         energy->meter_scale = ops.value > 0 ? fmin(1.25, fmax(0.8, target / ops.value)) : 1;
         double unexplained = joules - energy->idle.value - energy->meter_scale * ops.value;
+        if (fabs(unexplained) < 1e-9 * joules) /* rounding */
+            unexplained = 0;
         energy->unexplained = (struct tvg_interval){unexplained, unexplained, unexplained};
     }
     for (uint32_t i = 0; i < profile->op_count; i++) {

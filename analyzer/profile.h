@@ -10,6 +10,7 @@
 #include "interval.h"
 #include "reader.h"
 #include "result.h"
+#include "sources_decode.h"
 #include "timeline.h"
 
 struct tvg_device;
@@ -86,6 +87,7 @@ struct tvg_meter {
     double seconds;         /* the window it covers */
     double joules_in_ops;   /* reserved for windows that fall into op time */
     uint32_t samples, wraps;
+    struct tvg_board_state board; /* of GPU boards */
 };
 
 /* What one GPU did, by its activity records. */

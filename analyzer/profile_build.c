@@ -703,6 +703,7 @@ static void take_meters(struct tvg_profile *profile, struct tvg_info *info)
         meter->seconds = total[i].seconds;
         meter->samples = total[i].samples;
         meter->wraps = total[i].wraps;
+        meter->board = total[i].board;
     }
 }
 

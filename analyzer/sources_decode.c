@@ -79,6 +79,7 @@ struct window {
     uint64_t first_ns, last_ns;
     double counted;              /* units from first to last sample */
     uint32_t samples, wraps;
+    struct tvg_board_state board; /* means as sums until the totals are made */
 };
 
 struct tvg_meters {
@@ -131,6 +132,69 @@ static double difference(uint64_t before, uint64_t after, uint64_t range, uint32
     return (double)(range - before) + (double)after + 1;
 }
 
+static bool get_number(const msgpack_object *object, double *value)
+{
+    if (!object) return false;
+    if (object->type == MSGPACK_OBJECT_POSITIVE_INTEGER) *value = (double)object->via.u64;
+    else if (object->type == MSGPACK_OBJECT_FLOAT64 || object->type == MSGPACK_OBJECT_FLOAT32) *value = object->via.f64;
+    else return false;
+    return isfinite(*value) && *value >= 0;
+}
+
+static void take_board(struct tvg_board_state *board, const msgpack_object *map)
+{
+    static const char *const part_key[TVG_BOARD_PARTS] = {"sm_active", "sm_occupancy", "tensor_active", "fp32_active", "dram_active"};
+    double watts, mhz, celsius, percent;
+    uint64_t bits;
+    if (get_number(member(map, "rest_mw"), &watts) && get_number(member(map, "rest_sm_mhz"), &mhz) && get_uint(member(map, "rest_processes"), &bits)) {
+        board->rest_known = true;
+        board->rest_watts = 1e-3 * watts;
+        board->rest_sm_mhz = mhz;
+        board->rest_processes = bits;
+    }
+    if (get_number(member(map, "sm_mhz"), &mhz)) board->sm_mhz = fmax(board->sm_mhz, mhz);
+    if (get_uint(member(map, "throttle"), &bits)) board->throttle |= bits;
+    if (get_uint(member(map, "processes"), &bits) && bits > board->processes) board->processes = bits;
+    if (get_number(member(map, "power_mw"), &watts) && get_number(member(map, "celsius"), &celsius)) {
+        board->watts += 1e-3 * watts;
+        board->celsius += celsius;
+        board->states++;
+    }
+    for (int i = 0; i < TVG_BOARD_PARTS; i++)
+        if (get_number(member(map, part_key[i]), &percent)) {
+            board->part[i] += 0.01 * fmin(percent, 100);
+            board->part_samples[i]++;
+        }
+}
+
+/* Adds the sums of one process's view of a board to another's. */
+static void join_boards(struct tvg_board_state *all, const struct tvg_board_state *one)
+{
+    if (one->rest_known && (!all->rest_known || one->rest_processes < all->rest_processes)) {
+        all->rest_known = true;
+        all->rest_watts = one->rest_watts;
+        all->rest_sm_mhz = one->rest_sm_mhz;
+        all->rest_processes = one->rest_processes;
+    }
+    all->sm_mhz = fmax(all->sm_mhz, one->sm_mhz);
+    all->throttle |= one->throttle;
+    all->processes = one->processes > all->processes ? one->processes : all->processes;
+    all->watts += one->watts;
+    all->celsius += one->celsius;
+    all->states += one->states;
+    for (int i = 0; i < TVG_BOARD_PARTS; i++) {
+        all->part[i] += one->part[i];
+        all->part_samples[i] += one->part_samples[i];
+    }
+}
+
+static void mean_board(struct tvg_board_state *board)
+{
+    if (board->states) board->watts /= board->states, board->celsius /= board->states;
+    for (int i = 0; i < TVG_BOARD_PARTS; i++)
+        if (board->part_samples[i]) board->part[i] /= board->part_samples[i];
+}
+
 bool tvg_meters_add(struct tvg_meters *meters, uint32_t file, const char *host, const void *payload, size_t length)
 {
     msgpack_unpacked unpacked;
@@ -151,6 +215,7 @@ bool tvg_meters_add(struct tvg_meters *meters, uint32_t file, const char *host, 
         get_text(member(map, "boundary"), window->boundary, sizeof window->boundary);
         window->range = range;
         window->scale = scale;
+        take_board(&window->board, map);
         if (get_uint(member(map, "cost"), &cost)) {
             if (meters->file != file) meters->cost_before += meters->cost_file;
             meters->file = file;
@@ -205,6 +270,7 @@ const struct tvg_meter_total *tvg_meters_totals(struct tvg_meters *meters, uint3
             last_raw = 0;
         }
         total->samples += window->samples;
+        join_boards(&total->board, &window->board);
         if (window->last_ns <= last_ns) continue; /* within what other processes have seen */
         double seconds = 1e-9 * (double)(window->last_ns - (window->first_ns > last_ns ? window->first_ns : last_ns)), counted = window->counted;
         total->wraps += window->wraps;
@@ -221,6 +287,7 @@ const struct tvg_meter_total *tvg_meters_totals(struct tvg_meters *meters, uint3
         last_ns = window->last_ns;
         last_raw = window->last_raw;
     }
+    for (uint32_t i = 0; i < *count; i++) mean_board(&totals[i].board);
     return totals;
 }
 

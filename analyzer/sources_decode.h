@@ -11,6 +11,21 @@
 
 struct tvg_meters; /* all meters of a run */
 
+/* What a board (GPU) said of itself beside its counter; all zero for other meters. */
+enum tvg_board_part { TVG_BOARD_SM, TVG_BOARD_OCCUPANCY, TVG_BOARD_TENSOR, TVG_BOARD_FP32, TVG_BOARD_DRAM, TVG_BOARD_PARTS };
+struct tvg_board_state {
+    bool rest_known;        /* the three below: right after cuInit, before the process had a context on it */
+    double rest_watts, rest_sm_mhz;
+    uint64_t rest_processes;
+    double sm_mhz;          /* highest seen; 0 never said */
+    uint64_t throttle;      /* every reason that was seen, NVML's bit mask */
+    uint64_t processes;     /* most seen at once, this one included */
+    double watts, celsius;  /* means of what the driver said */
+    uint32_t states;        /* how often it did */
+    double part[TVG_BOARD_PARTS]; /* mean share of the time in which each was at work, 0 to 1 */
+    uint32_t part_samples[TVG_BOARD_PARTS];
+};
+
 struct tvg_meter_total {
     char host[64];
     char name[64];      /* "package-0", "dram-0", "psys" */
@@ -19,6 +34,7 @@ struct tvg_meter_total {
     double first_ns, last_ns; /* CLOCK_MONOTONIC of these samples */
     double seconds;     /* covered by samples: last - first, less gaps between processes */
     uint32_t samples, wraps;
+    struct tvg_board_state board;
 };
 
 struct tvg_meters *tvg_meters_new(void);

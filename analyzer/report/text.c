@@ -298,7 +298,8 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
     fprintf(out, "\n%sWHERE THE %s WENT%s  whole run; the parts sum to the whole\n", style.bold, tvg_show_joules(text, sizeof text, total), style.off);
     if (energy->board_seconds > 0) {
         double kept = energy->idle.value - energy->rest.value;
-        snprintf(remark, sizeof remark, "%.3g W x %s", energy->rest.value / energy->board_seconds, tvg_show_seconds(text, sizeof text, energy->board_seconds));
+        snprintf(remark, sizeof remark, "%.3g W x %s%s", energy->rest.value / energy->board_seconds, tvg_show_seconds(text, sizeof text, energy->board_seconds),
+                 energy->rest_measured_watts > 0 ? ", measured before" : "");
         where_row(out, "card merely on", energy->rest.value, total, remark);
         snprintf(remark, sizeof remark, "%.3g W: a context", kept / energy->board_seconds);
         where_row(out, "kept awake by you", kept, total, remark);
@@ -345,6 +346,27 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
 }
 
 /* Whether the card or the host sets the pace, over the time in which the card had anything to do at all. */
+/* What the boards that worked said of their parts; empty where none said anything. */
+static void monitored(const struct tvg_profile *profile, char *out, size_t size)
+{
+    double part[TVG_BOARD_PARTS] = {0};
+    unsigned boards = 0;
+    char sm[16], tensor[16], memory[16];
+    *out = 0;
+    for (uint32_t i = 0; i < profile->meter_count; i++) {
+        const struct tvg_board_state *board = &profile->meters[i].board;
+        if (!board->part_samples[TVG_BOARD_SM] || !(board->part[TVG_BOARD_SM] > 0))
+            continue;
+        boards++;
+        for (int p = 0; p < TVG_BOARD_PARTS; p++)
+            part[p] += board->part[p];
+    }
+    if (boards)
+        snprintf(out, size, " By its own monitor, over the whole window: multiprocessors at work %s of the time, matrix units %s, memory %s.",
+                 percent(sm, sizeof sm, part[TVG_BOARD_SM] / boards), percent(tensor, sizeof tensor, part[TVG_BOARD_TENSOR] / boards),
+                 percent(memory, sizeof memory, part[TVG_BOARD_DRAM] / boards));
+}
+
 static void why_board(const struct tvg_report *report, FILE *out, struct tvg_style style)
 {
     static const char *const verdicts[] = {[TVG_CARD_BOUND] = "Card-bound", [TVG_LAUNCH_BOUND] = "Launch-bound", [TVG_HOST_BOUND] = "Host-bound",
@@ -353,7 +375,7 @@ static void why_board(const struct tvg_report *report, FILE *out, struct tvg_sty
                                           [TVG_LAUNCH_BOUND] = " A faster kernel saves watts, not time; fewer launches save time.",
                                           [TVG_HOST_BOUND] = " Most of the time it had nothing to do."};
     const struct tvg_report_cards *cards = &report->cards;
-    char lead[64], count[48], mean[32], rate[48], span[32], small[160] = "", type[128] = "", a[16], b[16], c[16];
+    char lead[64], count[48], mean[32], rate[48], span[32], small[160] = "", type[128] = "", monitor[192], a[16], b[16], c[16];
     snprintf(lead, sizeof lead, "%sWHY%s  ", style.bold, style.off);
     double working = cards->working_s > 0 ? cards->working_s : 1;
     if (cards->small_s > 0)
@@ -361,13 +383,14 @@ static void why_board(const struct tvg_report *report, FILE *out, struct tvg_sty
                  percent(a, sizeof a, cards->kernel_s > 0 ? cards->small_s / cards->kernel_s : 0), cards->multiprocessors);
     if (cards->type_disagrees > 0)
         snprintf(type, sizeof type, " %s of the FLOP ran in another type than the call says (tvg coverage).", percent(b, sizeof b, cards->type_disagrees));
+    monitored(report->profile, monitor, sizeof monitor);
     wrapped(out, lead, 5, "%s: while the host kept launching, the card was busy %.0f %% of the time and waited %s for the next launch.%s Of the %s between its first and last "
-            "work %s went in pauses of 1 ms and more. %s kernels of %s each on average.%s Recorded library calls explain %.0f %% of their time and did %s while it was busy.%s",
+            "work %s went in pauses of 1 ms and more. %s kernels of %s each on average.%s Recorded library calls explain %.0f %% of their time and did %s while it was busy.%s%s",
             verdicts[cards->verdict], 100 * fmin(1, cards->busy_s / working), percent(a, sizeof a, cards->launch_gap_s / working), meaning[cards->verdict],
             tvg_show_seconds(span, sizeof span, cards->span_s), percent(c, sizeof c, cards->span_s > 0 ? cards->pause_s / cards->span_s : 0),
             tvg_show_count(count, sizeof count, cards->kernels), tvg_show_seconds(mean, sizeof mean, cards->kernels > 0 ? cards->kernel_s / cards->kernels : 0), small,
             cards->kernel_s > 0 ? 100 * cards->caused_s / cards->kernel_s : 0, tvg_show_si(rate, sizeof rate, cards->busy_s > 0 ? report->totals.flop / cards->busy_s : 0, "FLOP/s"),
-            type);
+            type, monitor);
 }
 
 static void why(const struct tvg_report *report, FILE *out, struct tvg_style style)
