@@ -10,9 +10,9 @@
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
 
-enum { QUERY_KIND = 2, QUERY_SOURCE = 129, QUERY_WEIGHTS = 131, QUERY_DESTINATION = 133, QUERY_RANK = 256, QUERY_DIMS = 257, QUERY_TYPE = 258 };
+enum { QUERY_KIND = 2, QUERY_SOURCE = 129, QUERY_WEIGHTS = 131, QUERY_DESTINATION = 133, QUERY_DIFF = 1, QUERY_RANK = 256, QUERY_DIMS = 257, QUERY_TYPE = 258 };
 enum { KIND_REORDER = 1, KIND_CONVOLUTION = 5, KIND_DECONVOLUTION = 6, KIND_INNER_PRODUCT = 10, KIND_RNN = 11, KIND_MATMUL = 14 };
-enum { ARGUMENT_SOURCE = 1, ARGUMENT_DESTINATION = 17, ARGUMENT_WEIGHTS = 33 };
+enum { ARGUMENT_SOURCE = 1, ARGUMENT_DESTINATION = 17, ARGUMENT_WEIGHTS = 33, ARGUMENT_DIFF = 128 };
 enum { LIBRARIES = 8, RANK_MAX = 12, KEPT = 4096, KEPT_PROBES = 16 };
 
 /* The accessors of one copy of oneDNN. */
@@ -72,11 +72,14 @@ struct tensor {
     uint64_t elements;
 };
 
+/* The tensor, or its gradient where a backward pass has only that. */
 static bool tensor_of(const struct library *library, const void *desc, int what, struct tensor *tensor)
 {
     const void *memory_desc = library->desc_query_md(desc, what, 0);
     const int64_t *dims = NULL;
     *tensor = (struct tensor){0};
+    if (!memory_desc || library->memory_desc_query(memory_desc, QUERY_RANK, &tensor->rank) != 0 || tensor->rank < 1)
+        memory_desc = library->desc_query_md(desc, what + QUERY_DIFF, 0);
     if (!memory_desc || library->memory_desc_query(memory_desc, QUERY_RANK, &tensor->rank) != 0 || tensor->rank < 1 || tensor->rank > RANK_MAX ||
         library->memory_desc_query(memory_desc, QUERY_DIMS, &dims) != 0 || !dims || library->memory_desc_query(memory_desc, QUERY_TYPE, &tensor->type) != 0)
         return false;
@@ -143,6 +146,14 @@ static void shape_convolution(struct tvg_op *op, const struct tensor *source, co
     op->dim_count = (uint8_t)at;
 }
 
+/* A recurrent layer's backward pass makes both gradients in one primitive: it has weights and their gradient. */
+static bool is_backward(const struct library *library, const void *desc)
+{
+    const void *gradient = library->desc_query_md(desc, QUERY_WEIGHTS + QUERY_DIFF, 0);
+    int rank = 0;
+    return gradient && library->memory_desc_query(gradient, QUERY_RANK, &rank) == 0 && rank > 0;
+}
+
 /* Describes what a primitive of this descriptor computes. False when it can't be read. */
 static bool describe(struct tvg_op *op, const struct library *library, const void *desc)
 {
@@ -194,7 +205,7 @@ static bool describe(struct tvg_op *op, const struct library *library, const voi
     /* rnn: source [T, N, I], weights [L, D, I, gates, O]; each step multiplies input and state */
     if (kind == KIND_RNN && has_source && has_weights && source.rank == 3 && weights.rank == 5)
         op->flop = 2u * (uint64_t)(source.dim[0] * source.dim[1] * weights.dim[0] * weights.dim[1]) *
-                   (uint64_t)(weights.dim[3] * weights.dim[4]) * (uint64_t)(weights.dim[2] + weights.dim[4]);
+                   (uint64_t)(weights.dim[3] * weights.dim[4]) * (uint64_t)(weights.dim[2] + weights.dim[4]) * (is_backward(library, desc) ? 2 : 1);
     /* deconvolution: every input element meets every kernel element of its group */
     if (kind == KIND_DECONVOLUTION && has_source && has_weights)
         op->flop = 2u * weights.elements * (source.elements / (uint64_t)(source.dim[1] > 0 ? source.dim[1] : 1));
@@ -229,7 +240,7 @@ static const void *data_of(const struct library *library, const struct argument 
 {
     void *data = NULL;
     for (int i = 0; i < count; i++)
-        if (arguments[i].which == which && (library->get_data_handle ? library->get_data_handle(arguments[i].memory, &data) :
+        if ((arguments[i].which == which || arguments[i].which == which + ARGUMENT_DIFF) && (library->get_data_handle ? library->get_data_handle(arguments[i].memory, &data) :
                                             library->get_data_handle_v2 ? library->get_data_handle_v2(arguments[i].memory, &data, 0) : -1) == 0)
             return data;
     return NULL;

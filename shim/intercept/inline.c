@@ -21,7 +21,7 @@
 #include "resolve.h"
 #include "vtable.h"
 
-enum { OBJECTS_MAX = 2048, FOUND_MAX = 1024, FILTER_BITS = 1 << 12 };
+enum { OBJECTS_MAX = 2048, FOUND_MAX = 1024, FILTER_BITS = 1 << 16 };
 
 /* Objects that have been looked at. */
 static struct seen {
@@ -57,7 +57,7 @@ static unsigned fold(const char *name, size_t available)
     memcpy(word, name, length < 8 ? length : 8);
     if (length > 8)
         memcpy(word + 1, name + length - 8, 8);
-    return (unsigned)((word[0] * 0x9e3779b97f4a7c15u ^ word[1] * 0xc2b2ae3d27d4eb4fu) >> 52);
+    return (unsigned)((word[0] * 0x9e3779b97f4a7c15u ^ word[1] * 0xc2b2ae3d27d4eb4fu) >> 48);
 }
 
 static const char *base_name(const char *path)

@@ -77,12 +77,17 @@ static inline bool tvg_call_begin(struct tvg_call *call, void *frame);
 /* Leaves the guard; runs on return, on a C++ exception and on forced unwinding. */
 static inline void tvg_call_release(struct tvg_call *call);
 /* The slot of `key`, made (described, resolved, written to the dictionary) when it is new. When the dictionary is full it is the thread's
- * own, good until its next tvg_slot_find. Never NULL. */
+ * own, good until its next tvg_slot_find. Never NULL. describe() is given this very `key`, so a hook may keep more behind it. */
 static inline struct tvg_slot *tvg_slot_find(struct tvg_call *call, const struct tvg_entry *entry, const struct tvg_key *key);
 /* Ticks of the trace's clock: TSC where it can be trusted, else CLOCK_MONOTONIC ns. */
 static inline uint64_t tvg_now(void);
 /* Records the op that began at call->start and ends now. Addresses are operands A, B, C (0 when none). */
 static inline void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, const void *a, const void *b, const void *c);
+
+/* The same for one that ended at `end`, where its shape was known only afterwards. */
+static inline void tvg_call_end_at(struct tvg_call *call, const struct tvg_slot *slot, uint64_t end, const void *a, const void *b, const void *c);
+/* Changes whenever the thread records an op: tells whether one was recorded in between. */
+static inline uint64_t tvg_recorded_mark(void);
 
 /* For nets that learn of an op after the fact (graph nodes, GPU kernels): one op with given ticks, outside any guard. The op is interned
  * by content: `op` is described in full. Slow on first sight, a hash lookup later. Returns the op id, or TVG_OP_ID_NONE when the

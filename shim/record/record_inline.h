@@ -120,9 +120,8 @@ TVG_HOT struct tvg_slot *tvg_slot_find(struct tvg_call *call, const struct tvg_e
     return slot;
 }
 
-TVG_HOT void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, const void *a, const void *b, const void *c)
+TVG_HOT void tvg_call_end_at(struct tvg_call *call, const struct tvg_slot *slot, uint64_t end, const void *a, const void *b, const void *c)
 {
-    uint64_t end = tvg_now();
     struct tvg_thread *thread = call->thread;
     uint64_t duration = end - call->start;
     /* The generation again: a child forked inside the call must not write into its parent's ring. */
@@ -147,6 +146,17 @@ TVG_HOT void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, co
     if (TVG_UNLIKELY(record + 1 == thread->limit)) tvg_ring_full(thread);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     __atomic_store_n(&guard->writing, 0, __ATOMIC_RELAXED);
+}
+
+TVG_HOT void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, const void *a, const void *b, const void *c)
+{
+    tvg_call_end_at(call, slot, tvg_now(), a, b, c);
+}
+
+TVG_HOT uint64_t tvg_recorded_mark(void)
+{
+    const struct tvg_thread *thread = tvg_guard.thread;
+    return thread ? ((uintptr_t)thread->ring << 32) + __atomic_load_n(&thread->ring->committed, __ATOMIC_RELAXED) : 0;
 }
 
 #endif

@@ -38,7 +38,7 @@ struct argument {
 
 struct element_type {
     char letter[16];
-    char storage[4][8]; /* a b c compute */
+    char storage[4][12]; /* a b c compute */
     char scalar[8];     /* float double c64 c128 half */
 };
 
@@ -516,6 +516,56 @@ static void expand(const struct line *line, const struct element_type *type)
     }
 }
 
+static const struct element_type *type_named(const char *letter);
+
+/* tensors KIND LABEL TYPE NAME | ARGUMENTS [+all] [+otherwise]: a function of PyTorch, patched as inline ones are. TYPE "-": as the tensors say. */
+static void read_tensors(char **rest)
+{
+    static const char *const words[] = {"result", "results2", "results3", "this", "a", "b", "c", "p", "d"};
+    char *head[4], *word, list[512] = "", typed[512] = "", operand[4][48] = {"NULL", "NULL", "NULL", "NULL"};
+    bool all = false, otherwise = false;
+    int count = 0;
+    for (int i = 0; i < 4; i++)
+        if (!(head[i] = strtok_r(NULL, " \t\n", rest)))
+            fail("tensors KIND LABEL TYPE NAME | ARGUMENTS", NULL);
+    if (!(word = strtok_r(NULL, " \t\n", rest)) || strcmp(word, "|") != 0)
+        fail("'|' is missing behind the name", head[3]);
+    while ((word = strtok_r(NULL, " \t\n", rest)) != NULL) {
+        size_t which = 0;
+        if (strcmp(word, "+all") == 0 || strcmp(word, "+otherwise") == 0) {
+            *(word[1] == 'a' ? &all : &otherwise) = true;
+            continue;
+        }
+        while (which < sizeof words / sizeof *words && strcmp(words[which], word) != 0)
+            which++;
+        if (which == sizeof words / sizeof *words)
+            fail("no such argument", word);
+        size_t used = strlen(list), used_typed = strlen(typed);
+        snprintf(list + used, sizeof list - used, "%sx%d", count ? ", " : "", count);
+        snprintf(typed + used_typed, sizeof typed - used_typed, "%s%s x%d", count ? ", " : "", word[0] == 'd' ? "double" : "uintptr_t", count);
+        int role = strcmp(word, "this") == 0 ? 0 : word[0] == 'a' ? 1 : word[0] == 'b' ? 2 : word[0] == 'c' || word[0] == 'r' ? 3 : -1;
+        if (role >= 0) /* of a tuple the first tensor lies last */
+            snprintf(operand[role], sizeof operand[role], "(const void *)(x%d + %d)", count, word[0] == 'r' && word[6] ? 8 * (word[7] - '1') : 0);
+        if (++count == ARGS_MAX)
+            fail("too many arguments", head[3]);
+    }
+    char detail[64], body[64];
+    snprintf(detail, sizeof detail, "&torch_%d", number);
+    snprintf(body, sizeof body, "body_torch_%d", number);
+    if (output == TO_C) {
+        printf("static const struct tvg_torch torch_%d = {\"%s\", TVG_KIND_", number, head[1]);
+        print_upper(head[0]);
+        for (int i = 0; i < 4; i++) {
+            printf(", TVG_TYPE_");
+            print_upper(strcmp(head[2], "-") == 0 ? "none" : type_named(head[2])->storage[i]);
+        }
+        printf(", %d};\ntypedef uintptr_t real_torch_%d(%s);\nTVG_BODY uintptr_t %s(%s)\n{\n    TVG_TAKE_ENTRY(entry);\n"
+               "    TVG_TORCH_%s(entry, real_torch_%d, (%s), %s, %s, %s, %s);\n}\n",
+               otherwise, number, typed, body, typed, otherwise ? "OTHERWISE" : "BODY", number, list, operand[0], operand[1], operand[2], operand[3]);
+    }
+    print_rule((struct rule){head[3], "tvg_torch_describe", detail, body, "TVG_BY_SYMBOL", NULL, 0, all});
+}
+
 static const struct element_type *type_named(const char *letter)
 {
     for (int i = 0; i < type_count; i++)
@@ -660,6 +710,8 @@ static void read_file(const char *path)
             read_inline(&rest);
         else if (strcmp(word, "vtable") == 0 || strcmp(word, "derived") == 0 || strcmp(word, "override") == 0)
             read_vtable(word, &rest);
+        else if (strcmp(word, "tensors") == 0)
+            read_tensors(&rest);
         else if (strcmp(word, "libraries") == 0)
             read_libraries(rest);
         else if (strcmp(word, "numbers") == 0)
@@ -682,7 +734,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (output == TO_C)
-        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/intercept/inline.h\"\n#include \"shim/sources/gpu.h\"\n\n", argv[first]);
+        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/hooks/torch.h\"\n#include \"shim/intercept/inline.h\"\n#include \"shim/sources/gpu.h\"\n\n", argv[first]);
     for (int i = first; i < argc; i++) {
         type_count = spelling_count[0] = spelling_count[1] = 0;
         read_file(argv[i]);

