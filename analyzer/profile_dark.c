@@ -19,8 +19,8 @@ struct tvg_dark {
     struct sample *samples;
     size_t count, capacity;
     struct { char *name; uint32_t kind; } objects[TVG_OBJECTS_MAX];
-    struct tvg_samples_info last; /* of the last block: what counts up */
-    bool kernel, failed;
+    uint64_t before_ns, lost, cost_ns;
+    bool begun, kernel, failed;
 };
 
 struct total {
@@ -92,8 +92,12 @@ bool tvg_dark_add(struct tvg_dark *dark, const void *payload, uint32_t length)
         uint32_t object = samples[i].object < TVG_OBJECTS_MAX ? samples[i].object : TVG_OBJECTS_MAX - 1;
         dark->samples[dark->count++] = (struct sample){.mono_ns = samples[i].mono_ns, .period_ns = info.period_ns, .tid = samples[i].tid, .object = object};
     }
-    dark->kernel = info.kernel;
-    dark->last = info;
+    /* What counts up is as the last block says; two samplers (tvg record from outside, then the process itself) have blocks of their own. */
+    dark->before_ns = dark->begun && dark->before_ns < info.before_ns ? dark->before_ns : info.before_ns;
+    dark->lost = dark->lost > info.lost ? dark->lost : info.lost;
+    dark->cost_ns = dark->cost_ns > info.cost_ns ? dark->cost_ns : info.cost_ns;
+    dark->kernel = info.kernel && (!dark->begun || dark->kernel);
+    dark->begun = true;
     return !dark->failed;
 }
 
@@ -131,7 +135,7 @@ struct tvg_dark *tvg_dark_read(const char *path)
 
 double tvg_dark_cost_ns(const struct tvg_dark *dark)
 {
-    return (double)dark->last.cost_ns;
+    return (double)dark->cost_ns;
 }
 
 /* The op of the batch that covers `ticks`, plus one; 0: none. Ops of a batch begin in order. */
@@ -267,8 +271,8 @@ bool tvg_dark_sum_add(struct tvg_dark_sum *sum, const struct tvg_dark *dark, con
     sum->kernel = (sum->processes == 0 || sum->kernel) && dark->kernel;
     sum->processes++;
     sum->samples += dark->count;
-    sum->lost += dark->last.lost;
-    sum->before_seconds += (double)dark->last.before_ns * 1e-9;
+    sum->lost += dark->lost;
+    sum->before_seconds += (double)dark->before_ns * 1e-9;
     return held;
 }
 

@@ -90,6 +90,7 @@ size_t tvg_encode_samples(void *out, size_t capacity, const struct tvg_samples_i
     struct tvg_map map;
     tvg_map_begin(&map, out, capacity);
     tvg_map_uint(&map, "period", info->period_ns);
+    tvg_map_uint(&map, "since", info->since_ns);
     tvg_map_uint(&map, "before", info->before_ns);
     tvg_map_uint(&map, "lost", info->lost);
     tvg_map_uint(&map, "cost", info->cost_ns);
@@ -150,7 +151,7 @@ int tvg_decode_samples(const void *payload, size_t length, struct tvg_samples_in
     struct tvg_cursor cursor = {payload, (const uint8_t *)payload + length}, objects = {NULL, NULL};
     struct tvg_token map = tvg_cursor_next(&cursor), column[COLUMNS];
     const struct { const char *name; uint64_t *place; } number[] = {
-        {"period", &info->period_ns}, {"before", &info->before_ns}, {"lost", &info->lost}, {"cost", &info->cost_ns}};
+        {"period", &info->period_ns}, {"since", &info->since_ns}, {"before", &info->before_ns}, {"lost", &info->lost}, {"cost", &info->cost_ns}};
     uint64_t count = 0;
     uint32_t object_count = 0;
     memset(info, 0, sizeof *info);

@@ -32,7 +32,8 @@ struct tvg_sampled_object {
 
 struct tvg_samples_info {
     uint64_t period_ns; /* CPU time that each sample of the block stands for */
-    uint64_t before_ns; /* CPU time that the process had used when sampling began */
+    uint64_t since_ns;  /* CLOCK_MONOTONIC: when sampling began */
+    uint64_t before_ns; /* CPU time that the process had used by then */
     uint64_t lost;      /* samples that found no room, since the process began */
     uint64_t cost_ns;   /* what sampling has cost the process so far */
     bool kernel;        /* time in the kernel is sampled too */

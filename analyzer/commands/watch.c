@@ -34,7 +34,7 @@ struct thread {
 struct process {
     pid_t pid, parent;
     bool sampled, has_trace, alive;  /* sampled: it used CPU time, and had no trace then */
-    uint64_t began_ns, before_ns, cpu_ns;
+    uint64_t began_ns, since_ns, before_ns, cpu_ns;
     char command[2048], name[64], why[160]; /* why: the shim is not in it */
     struct thread *threads;
     uint32_t thread_count;
@@ -375,6 +375,7 @@ static void tick(struct tvg_watch *watch, bool family, bool last)
         }
         if (!process->sampled) {
             process->sampled = true;
+            process->since_ns = clock_ns(CLOCK_MONOTONIC);
             process->before_ns = cpu;
             describe(process);
             read_mappings(process);
@@ -439,20 +440,20 @@ static bool put(FILE *out, const void *data, size_t length)
     return length && fwrite(data, 1, length, out) == length;
 }
 
-/* SAMPLES blocks: one weight a block. */
-static bool put_samples(FILE *out, const struct process *process)
+/* SAMPLES blocks: one weight a block. Their objects' indices begin with `base`. */
+static bool put_samples(FILE *out, const struct process *process, uint32_t base)
 {
     static struct tvg_sampled_object objects[TVG_OBJECTS_MAX];
     size_t capacity = TVG_SAMPLES_ENCODED_MAX(TVG_SAMPLES_MAX, TVG_OBJECTS_MAX), from = 0;
     uint8_t *block = malloc(capacity), *scratch = malloc(TVG_SAMPLES_SCRATCH(TVG_SAMPLES_MAX));
     bool held = block && scratch;
     for (uint32_t i = 0; i < process->object_count; i++)
-        objects[i] = (struct tvg_sampled_object){i, process->objects[i].kind, process->objects[i].name, 0};
+        objects[i] = (struct tvg_sampled_object){base + i, process->objects[i].kind, process->objects[i].name, 0};
     while (held && from < process->sample_count) {
         size_t count = 1;
         while (count < TVG_SAMPLES_MAX && from + count < process->sample_count && process->weight[from + count] == process->weight[from])
             count++;
-        const struct tvg_samples_info info = {.period_ns = (uint64_t)TVG_PERF_PERIOD_NS * process->weight[from], .before_ns = process->before_ns, .lost = process->lost,
+        const struct tvg_samples_info info = {.period_ns = (uint64_t)TVG_PERF_PERIOD_NS * process->weight[from], .since_ns = process->since_ns, .before_ns = process->before_ns, .lost = process->lost,
                                               .kernel = process->kernel, .count = (uint32_t)count};
         held = put(out, block, tvg_encode_samples(block, capacity, &info, process->samples + from, objects, from == 0 ? process->object_count : 0, scratch));
         from += count;
@@ -553,35 +554,72 @@ static void write_trace(const struct tvg_watch *watch, const struct process *pro
     if (!out)
         return;
     bool whole = put_header(out, process) && put_manifest(out, process) && put_note(out, "not-entered", process->name, process->why) && put_refusal(out, process) &&
-                 put_samples(out, process) && put_end(out, process);
+                 put_samples(out, process, 0) && put_end(out, process);
     if (fclose(out) != 0 || !whole)
         unlink(path);
 }
 
-/* Puts the samples before the END of a finished trace that has no op and no samples. */
-static void add_to_trace(const struct process *process, const char *path)
+/* What a trace has of its own. */
+struct own {
+    uint64_t end, since_ns; /* where END begins, or the file ends; when the process began to sample itself */
+    uint32_t objects;       /* one past the largest index */
+    bool samples;
+};
+
+static void take_object(const struct tvg_sampled_object *object, void *context)
 {
+    struct own *own = context;
+    if (object->index >= own->objects)
+        own->objects = object->index + 1;
+}
+
+static bool look_at(const char *path, struct own *own)
+{
+    static struct tvg_cpu_sample samples[TVG_SAMPLES_MAX];
     struct tvg_reader *reader;
     struct tvg_event event;
+    struct tvg_samples_info info;
     struct tvg_error ignored;
-    uint64_t end = 0;
-    bool has_own = false;
     if (!tvg_reader_open(&reader, path, &ignored))
-        return;
-    while (tvg_reader_next(reader, &event)) {
-        has_own |= event.kind == TVG_EVENT_OPS || event.block == TVG_BLOCK_SAMPLES;
-        if (event.block == TVG_BLOCK_END)
-            end = event.offset;
-    }
+        return false;
+    *own = (struct own){.end = tvg_reader_bytes_total(reader), .since_ns = UINT64_MAX};
+    while (tvg_reader_next_of(reader, TVG_BLOCK_SAMPLES, &event))
+        if (tvg_decode_samples(event.payload, event.length, &info, samples, take_object, own) == 0) {
+            own->samples = true;
+            own->since_ns = info.since_ns;
+        }
     tvg_reader_close(reader);
-    if (has_own || !end)
+    if (!tvg_reader_open(&reader, path, &ignored))
+        return false;
+    if (tvg_reader_next_of(reader, TVG_BLOCK_END, &event))
+        own->end = event.offset;
+    tvg_reader_close(reader);
+    return true;
+}
+
+/* Puts the samples into the trace of a process that has ended, before its END: all of them when it has none, else those from before it sampled itself. */
+static void add_to_trace(struct process *process, const char *path)
+{
+    struct own own;
+    size_t kept = 0;
+    if (!look_at(path, &own) || own.objects + process->object_count > TVG_OBJECTS_MAX)
+        return;
+    for (size_t i = 0; i < process->sample_count; i++)
+        if (process->samples[i].mono_ns < own.since_ns) {
+            if (process->samples[i].object < process->object_count)
+                process->samples[i].object += own.objects;
+            process->samples[kept] = process->samples[i];
+            process->weight[kept++] = process->weight[i];
+        }
+    process->sample_count = kept;
+    if (own.samples && kept == 0)
         return;
     uint8_t tail[4096];
     FILE *file = fopen(path, "r+e");
-    size_t length = file && fseeko(file, (off_t)end, SEEK_SET) == 0 ? fread(tail, 1, sizeof tail, file) : 0;
-    if (length && length < sizeof tail && fseeko(file, (off_t)end, SEEK_SET) == 0) {
-        bool whole = put_refusal(file, process) && put_samples(file, process) && put(file, tail, length) && fflush(file) == 0;
-        if (!whole && ftruncate(fileno(file), (off_t)end) == 0 && fseeko(file, (off_t)end, SEEK_SET) == 0) /* as it was */
+    size_t length = file && fseeko(file, (off_t)own.end, SEEK_SET) == 0 ? fread(tail, 1, sizeof tail, file) : 0;
+    if (file && length < sizeof tail && fseeko(file, (off_t)own.end, SEEK_SET) == 0) {
+        bool whole = put_refusal(file, process) && put_samples(file, process, own.objects) && (!length || put(file, tail, length)) && fflush(file) == 0;
+        if (!whole && ftruncate(fileno(file), (off_t)own.end) == 0 && fseeko(file, (off_t)own.end, SEEK_SET) == 0) /* as it was */
             put(file, tail, length);
     }
     if (file)

@@ -40,14 +40,19 @@ double tvg_library_cpu(const struct tvg_profile *profile, const char *library)
     return profile->where.processes ? 0 : NAN;
 }
 
+enum { NAME_SHOWN = 34, NAME_TAIL = 12 };
+
 char *tvg_show_object(char *out, size_t size, const struct tvg_cpu_object *object)
 {
-    char name[TVG_OBJECT_NAME_MAX * 2];
-    tvg_escape(name, sizeof name, object->name);
+    char name[TVG_OBJECT_NAME_MAX * 2], cut[NAME_SHOWN + 1];
+    size_t length = strlen(object->name);
+    if (length > NAME_SHOWN) /* a hash: its ends tell it */
+        snprintf(cut, sizeof cut, "%.*s...%s", NAME_SHOWN - NAME_TAIL - 3, object->name, object->name + length - NAME_TAIL);
+    tvg_escape(name, sizeof name, length > NAME_SHOWN ? cut : object->name);
     switch (object->kind) {
     case TVG_OBJECT_FILE: snprintf(out, size, "%s", name); break;
     case TVG_OBJECT_MADE: snprintf(out, size, "code made at run time"); break;
-    case TVG_OBJECT_COMPILED: snprintf(out, size, "%s (compiled by the run)", name); break;
+    case TVG_OBJECT_COMPILED: snprintf(out, size, "compiled by the run: %s", name); break;
     case TVG_OBJECT_KERNEL: snprintf(out, size, "the kernel"); break;
     default: snprintf(out, size, "unknown code"); break;
     }

@@ -225,7 +225,7 @@ static bool dark_start(void)
     info.before_ns = (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
     owner = getpid();
     ticked_ns = 0;
-    settled_ns = written_ns = tvg_mono_ns();
+    info.since_ns = settled_ns = written_ns = tvg_mono_ns();
     __atomic_store_n(&stopped, 0, __ATOMIC_RELEASE);
     tick(0, false);
     if (!tvg_source_thread(sampling_loop))

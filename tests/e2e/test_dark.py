@@ -68,7 +68,7 @@ def test_a_new_thread_a_made_code_and_a_compiled_library_have_their_names(under_
     assert found["made_at_run_time", ""] == pytest.approx(0.4, rel=0.1)
     assert found["compiled_by_the_run", "cabc.main.so"] == pytest.approx(0.4, rel=0.1)
     text = testlib.tvg("coverage", run.trace).stdout
-    assert "code made at run time" in text and "cabc.main.so (compiled by the run)" in text
+    assert "code made at run time" in text and "compiled by the run: cabc.main.so" in text
     assert str(spin.parent) not in repr(trace_blocks.of_kind(run.trace, SAMPLES)), "folders are not recorded"
     assert "code made at run time" in " ".join(testlib.tvg("report", run.trace).stdout.split())
 
@@ -187,7 +187,11 @@ def test_a_process_with_ops_keeps_its_own_samples(host, loops, tmp_path, samplin
     record("sh", "-c", f"'{loops}/fixed_loop' 300; '{loops}/own_loop' 300; '{host}' loop:300 blas:300", cwd=tmp_path, env=ONE_THREAD)
     traces = {path.name.rsplit("-", 1)[0]: cpu(path) for path in (tmp_path / "run").glob("*.tvg")}
     assert set(traces) == {"fixed_loop", "own_loop", "dark_host"}
-    assert traces["dark_host"]["in_ops_s"] == pytest.approx(0.3, rel=0.2) and traces["dark_host"]["before_s"] == pytest.approx(0.3, rel=0.2)
+    own = traces["dark_host"]
+    assert own["in_ops_s"] == pytest.approx(0.3, rel=0.2)
+    assert own["before_s"] < 0.25, "before its first op it was sampled from outside"
+    assert dark(own)["file", "dark_host"] + own["before_s"] == pytest.approx(0.3, rel=0.2)
+    assert own["in_ops_s"] + own["dark_s"] + own["before_s"] == pytest.approx(own["seconds"], rel=0.05), "nothing twice"
     whole = cpu(tmp_path / "run")
     assert whole["seconds"] == pytest.approx(1.8, rel=0.2) and whole["sampled_processes"] == 3
     assert whole["in_ops_s"] + whole["dark_s"] + whole["before_s"] + whole["unsampled_s"] == pytest.approx(whole["seconds"], rel=0.05)

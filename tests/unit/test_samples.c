@@ -37,7 +37,7 @@ static size_t encode(uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         samples[i] = (struct tvg_cpu_sample){(uint64_t)(next(3) ? 1700000000000 : 5000 + next(1 << 30)) * 1000, (uint32_t)next(UINT32_MAX), (uint32_t)next(TVG_OBJECTS_MAX)};
-    struct tvg_samples_info info = {.period_ns = 4001000, .before_ns = 5, .lost = 3, .cost_ns = 77, .kernel = true, .count = count};
+    struct tvg_samples_info info = {.period_ns = 4001000, .since_ns = 123456789, .before_ns = 5, .lost = 3, .cost_ns = 77, .kernel = true, .count = count};
     return tvg_encode_samples(block, sizeof block, &info, samples, objects, 4, scratch);
 }
 
@@ -56,6 +56,7 @@ static void every_sample_survives(void **unused)
         assert_int_equal(tvg_decode_samples(block + sizeof *header, header->length, &info, back, take, &named), 0);
         assert_int_equal(info.count, count);
         assert_int_equal(info.period_ns, 4001000);
+        assert_int_equal(info.since_ns, 123456789);
         assert_int_equal(info.before_ns, 5);
         assert_int_equal(info.lost, 3);
         assert_int_equal(info.cost_ns, 77);
