@@ -64,7 +64,7 @@ bool tvg_energy_of_boards(struct tvg_interval *per_op, const struct tvg_profile 
             per_op[owner] = tvg_interval_add(per_op[owner], scaled(&gpu->byte_memory, at->bytes * kept));
             continue;
         }
-        struct tvg_kernel_traits traits = tvg_kernel_traits(kernel->name);
+        struct tvg_kernel_traits traits = at->traits;
         bool product = traits.role == TVG_ROLE_PRODUCT || traits.role == TVG_ROLE_ATTENTION;
         enum tvg_kernel_class units = product && old->op.type_compute != new->op.type_compute ? units_of(new->op.type_compute) : traits.units;
         per_op[owner] = tvg_interval_add(per_op[owner], kernels(at->seconds * time, (double)at->count * kept, blocks_of(kernel), units, gpu));

@@ -1,4 +1,5 @@
 /* The table of kernel names: first match wins. Parts of a pattern stand in a name in this order, whatever is between them. */
+#include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -119,8 +120,9 @@ static const struct row {
 /* The first place of `part` at or behind `name`, in any case of letters; NULL when there is none. */
 static const char *find(const char *name, const char *part, size_t length)
 {
+    char lower = (char)tolower((unsigned char)*part);
     for (; *name; name++)
-        if (strncasecmp(name, part, length) == 0)
+        if (tolower((unsigned char)*name) == lower && strncasecmp(name, part, length) == 0)
             return name;
     return NULL;
 }

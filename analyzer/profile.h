@@ -8,6 +8,7 @@
 
 #include "../trace/op.h"
 #include "interval.h"
+#include "kernel_name.h"
 #include "reader.h"
 #include "result.h"
 #include "sources_decode.h"
@@ -33,6 +34,7 @@ struct tvg_op_stat {
     uint8_t type_called;    /* GPU products: the compute type that the call said; op.type_compute is that of the kernels that ran */
     bool type_confirmed, type_disagrees; /* a kernel's name told its type; it is not what the call asked for */
     uint32_t follows;       /* set by rewrites that add ops on a GPU: 1 + index of the op behind (or in place of) whose calls this one is launched; 0: none */
+    double launches_gone;   /* set by rewrites: share of the kernels of this op's calls that are launched no more; the calls stay */
     double time_unsure;     /* set by rewrites: relative, of this op's time, where it is not the rewrite's usual one; 0: that */
     double energy_scale;    /* set by rewrites: factor on modelled energy beside bytes and FLOP; 1 by default */
 };
@@ -114,6 +116,7 @@ struct tvg_gpu_activity {
     uint64_t count;
     uint64_t replays;       /* executions of `cause` that a CUDA graph replayed */
     double seconds, bytes;  /* bytes: of copies and memsets */
+    struct tvg_kernel_traits traits; /* by the kernel's name */
 };
 
 struct tvg_coverage_note {

@@ -161,6 +161,10 @@ bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, 
     profile->activity_count = build->count;
     if (!tvg_timeline_finish(build->timeline, arena, &profile->timeline))
         return false;
+    for (uint32_t i = 0; i < profile->activity_count; i++) {
+        const struct tvg_op *op = &profile->ops[profile->activity[i].op].op;
+        profile->activity[i].traits = tvg_kernel_traits(op->kind == TVG_KIND_KERNEL ? op->name : NULL);
+    }
     /* A library call on a GPU takes what its kernels take; how long the host was in the call is another figure. A kernel that no call explains
      * is an op of its own. */
     for (uint32_t i = 0; i < profile->op_count; i++) {

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "arena.h"
-#include "kernel_name.h"
 #include "profile_build.h"
 
 struct disagreement {
@@ -24,9 +23,8 @@ static void types_that_ran(const struct tvg_profile *profile, uint8_t *ran)
         return; /* the calls' own types stay */
     for (uint32_t i = 0; i < profile->activity_count; i++) {
         const struct tvg_gpu_activity *at = &profile->activity[i];
-        struct tvg_kernel_traits traits = at->cause == UINT32_MAX ? (struct tvg_kernel_traits){0} : tvg_kernel_traits(profile->ops[at->op].op.name);
-        if (traits.compute != TVG_TYPE_NONE)
-            seconds[at->cause][traits.compute] += (float)at->seconds;
+        if (at->cause != UINT32_MAX && at->traits.compute != TVG_TYPE_NONE)
+            seconds[at->cause][at->traits.compute] += (float)at->seconds;
     }
     for (uint32_t i = 0; i < profile->op_count; i++)
         for (unsigned type = 1; type < TVG_TYPE_COUNT; type++)

@@ -86,6 +86,42 @@ bool tvg_timeline_finish(struct tvg_timeline_build *build, struct tvg_arena *are
     if (build->count)
         memcpy(rows, build->rows, build->count * sizeof *rows);
     qsort(rows, build->count, sizeof *rows, by_moment);
-    *timeline = (struct tvg_timeline){rows, build->count, build->seen, build->seconds, build->seconds_kept, build->host_count, build->stream_count};
+    *timeline = (struct tvg_timeline){rows, build->count, build->seen, 0, build->seconds, build->seconds_kept, build->host_count, build->stream_count};
+    timeline->usual_gap_ns = tvg_timeline_usual_gap(timeline);
     return true;
+}
+
+static int by_value(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+double tvg_timeline_usual_gap(const struct tvg_timeline *timeline)
+{
+    enum { RING = 2 * TVG_LAUNCHES_QUEUED };
+    struct thread {
+        uint64_t last, launched, begun, start[RING];
+    } *threads = calloc(TVG_LANES_MAX, sizeof *threads);
+    double *gaps = malloc((timeline->count + 1u) * sizeof *gaps), median = 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; threads && gaps && i < timeline->count; i++) {
+        const struct tvg_launch *row = &timeline->rows[i];
+        struct thread *thread = &threads[row->host];
+        if (!row->launch_ns)
+            continue;
+        while (thread->begun < thread->launched && thread->start[thread->begun % RING] <= thread->last)
+            thread->begun++;
+        if (thread->launched && row->launch_ns > thread->last && thread->launched - thread->begun < TVG_LAUNCHES_QUEUED)
+            gaps[count++] = (double)(row->launch_ns - thread->last);
+        thread->last = row->launch_ns;
+        thread->start[thread->launched++ % RING] = row->start_ns;
+    }
+    if (count) {
+        qsort(gaps, count, sizeof *gaps, by_value);
+        median = gaps[count / 2];
+    }
+    free(threads);
+    free(gaps);
+    return median;
 }

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 struct tvg_arena;
-enum { TVG_TIMELINE_MAX = 1 << 17, TVG_LANES_MAX = 256 };
+/* A thread's queue holds about 1024 launches: with this many not begun on the card, the launching call is taken to block. */
+enum { TVG_TIMELINE_MAX = 1 << 17, TVG_LANES_MAX = 256, TVG_LAUNCHES_QUEUED = 1000 };
 
 struct tvg_launch {
     uint64_t start_ns, launch_ns; /* on the card; when the launching call began, 0 when nothing told */
@@ -20,6 +21,7 @@ struct tvg_timeline {
     struct tvg_launch *rows;      /* by the moment of launch, or of start where that is not known */
     uint32_t count;
     uint64_t seen;                /* activities of the whole run */
+    double usual_gap_ns;          /* by tvg_timeline_usual_gap */
     double seconds, seconds_kept; /* summed durations: of all, of the rows */
     uint16_t host_count, stream_count;
 };
@@ -30,6 +32,8 @@ struct tvg_timeline_build *tvg_timeline_new(void);
 bool tvg_timeline_add(struct tvg_timeline_build *build, const void *process, int device, uint32_t activity, uint64_t start_ns, uint64_t duration_ns, uint64_t launch_ns,
                       uint32_t tid, uint32_t stream, bool in_graph);
 bool tvg_timeline_finish(struct tvg_timeline_build *build, struct tvg_arena *arena, struct tvg_timeline *timeline);
+/* The median gap in ns between launches of a thread whose queue was not full: the host's own work for one. 0 when there are none or memory is out. */
+double tvg_timeline_usual_gap(const struct tvg_timeline *timeline);
 void tvg_timeline_free(struct tvg_timeline_build *build);
 
 #endif

@@ -5,15 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../analyzer/kernel_name.h"
 #include "gpu_replay.h"
 
 /* ns. A launch takes some 6 us to the card when nothing is queued (least seen: 6.0 and 6.5 on one H100), kernels of a stream change in about 1 us; in a graph
  * the change takes 0.3 us. */
 static const double LATENCY = 7e3, CHANGE = 1e3, CHANGE_IN_GRAPH = 300;
-/* A pause is a gap of at least this many usual gaps. The queue of launches holds about 1024: with so many waiting, the launching call blocks. */
+/* A pause is a gap of at least this many usual gaps. With a full queue of launches the launching call blocks. */
 static const double PAUSE_GAPS = 4;
-enum { QUEUE = 1000, RING = 2048 };
+enum { QUEUE = TVG_LAUNCHES_QUEUED, RING = 2 * TVG_LAUNCHES_QUEUED + 48 };
 
 struct host {
     double launch_old, launch_new; /* of the last launch */
@@ -41,13 +40,7 @@ static uint32_t owner_of(const struct tvg_profile *profile, const struct tvg_lau
 static bool is_read(const struct tvg_profile *profile, const struct tvg_launch *row)
 {
     const struct tvg_op *op = &profile->ops[profile->activity[row->activity].op].op;
-    return op->kind == TVG_KIND_COPY && op->function && strcmp(op->function, "memcpy DtoH") == 0;
-}
-
-static int by_value(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
+    return op->kind == TVG_KIND_COPY && op->function && strcmp(op->function, "memcpy DtoH") == 0; /* copies are few: kernels end at the first test */
 }
 
 /* Launches of a thread that had not begun on the card when it made the one before at `before`. */
@@ -63,30 +56,6 @@ static void note_launch(struct host *host, double launch, double start)
     host->launch_old = launch;
     host->start_old[host->launched++ % RING] = start;
     host->open = true;
-}
-
-/* The median gap between launches of a thread whose queue was not full, 0 when there are none: the host's own work for one. */
-static double usual_gap(const struct tvg_timeline *timeline, struct host *hosts)
-{
-    double *gaps = malloc((timeline->count + 1u) * sizeof *gaps), median = 0;
-    uint32_t count = 0;
-    for (uint32_t i = 0; gaps && i < timeline->count; i++) {
-        const struct tvg_launch *row = &timeline->rows[i];
-        struct host *host = &hosts[row->host];
-        double launch = (double)row->launch_ns;
-        if (!row->launch_ns)
-            continue;
-        if (host->open && launch > host->launch_old && waiting_of(host, host->launch_old) < QUEUE)
-            gaps[count++] = launch - host->launch_old;
-        note_launch(host, launch, (double)row->start_ns);
-    }
-    if (count) {
-        qsort(gaps, count, sizeof *gaps, by_value);
-        median = gaps[count / 2];
-    }
-    free(gaps);
-    memset(hosts, 0, TVG_LANES_MAX * sizeof *hosts);
-    return median;
 }
 
 /* When the host makes its next launch, in the changed run. `spared`: at most this much of its own work before the launch goes. */
@@ -143,7 +112,7 @@ static struct change *changes_of(const struct tvg_profile *profile, const struct
     struct change *changes = calloc(profile->op_count + 1u, sizeof *changes);
     for (uint32_t i = 0; changes && i < profile->op_count; i++) {
         const struct tvg_op_stat *old = &profile->ops[i], *new = &rewritten->ops[i];
-        double kept = old->count ? (double)new->count / (double)old->count : 1;
+        double kept = (old->count ? (double)new->count / (double)old->count : 1) * (1 - new->launches_gone);
         double time = old->seconds > 0 && kept > 0 ? new->seconds / old->seconds / kept : 1;
         changes[i] = (struct change){.factor = (float)(time * (stretch ? stretch[i] : 1)), .kept = (float)kept, .due_kept = 0.5f};
     }
@@ -205,13 +174,11 @@ bool tvg_gpu_replay(double *saved, const struct tvg_profile *profile, const stru
     *saved = 0;
     if (!timeline->count)
         return true;
-    struct walk walk = {.hosts = calloc(TVG_LANES_MAX, sizeof *walk.hosts), .streams = calloc(TVG_LANES_MAX, sizeof *walk.streams),};
+    struct walk walk = {.hosts = calloc(TVG_LANES_MAX, sizeof *walk.hosts), .streams = calloc(TVG_LANES_MAX, sizeof *walk.streams), .usual_gap = timeline->usual_gap_ns};
     double *rows = rows_of_ops(profile);
     struct change *changes = rows ? changes_of(profile, rewritten, stretch, rows) : NULL;
     struct tvg_cycles cycles = {0};
     bool ready = walk.hosts && walk.streams && changes && (!rewritten->graph_replay || tvg_cycles_find(&cycles, profile));
-    if (ready)
-        walk.usual_gap = usual_gap(timeline, walk.hosts);
     for (uint32_t i = 0; ready && i < timeline->count; i++) {
         const struct tvg_launch *row = &timeline->rows[i];
         step(&walk, profile, row, &changes[owner_of(profile, row)], reading, cycles.covered && cycles.covered[i], cycles.head && cycles.head[i]);
@@ -308,7 +275,7 @@ static void cover(struct tvg_cycles *cycles, const struct tvg_profile *profile, 
             fresh = false;
             cycles->covered_rows++;
             cycles->seconds += at->duration_ns * 1e-9;
-            if (tvg_kernel_traits(profile->ops[profile->activity[at->activity].op].op.name).role == TVG_ROLE_ATTENTION)
+            if (profile->activity[at->activity].traits.role == TVG_ROLE_ATTENTION)
                 cycles->attention_seconds += at->duration_ns * 1e-9;
         }
     }

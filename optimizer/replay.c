@@ -46,7 +46,7 @@ void tvg_settle_totals(struct tvg_replay *replay, const struct tvg_profile *rewr
 static bool same_stat(const struct tvg_op_stat *a, const struct tvg_op_stat *b)
 {
     return a->count == b->count && a->seconds == b->seconds && a->op.flop == b->op.flop && a->op.bytes == b->op.bytes &&
-           a->op.type_compute == b->op.type_compute && a->op.threads == b->op.threads && a->energy_scale == b->energy_scale;
+           a->op.type_compute == b->op.type_compute && a->op.threads == b->op.threads && a->energy_scale == b->energy_scale && a->launches_gone == b->launches_gone;
 }
 
 static bool working_begin(struct working *working, const struct tvg_profile *profile)
@@ -72,7 +72,7 @@ static void working_end(struct working *working)
 }
 
 /* Applies one rewrite and notes which ops it re-priced. False when memory ran out. */
-static bool apply(struct working *working, const struct tvg_rewrite *rewrite, const struct tvg_rewrite_context *context,
+static bool apply(struct working *working, const struct tvg_rewrite *rewrite, const struct tvg_rewrite_context *context, bool boards,
                   struct tvg_rewrite_outcome *outcome)
 {
     struct tvg_profile *profile = &working->profile;
@@ -83,7 +83,12 @@ static bool apply(struct working *working, const struct tvg_rewrite *rewrite, co
         return false;
     if (before_count)
         memcpy(before, profile->ops, before_count * sizeof *before);
-    rewrite->transform(profile, context, outcome);
+    if (boards && !(rewrite->runs_on & TVG_ON_GPU))
+        tvg_refuse(outcome, "it changes operations on the CPU; the figures here are the board's");
+    else if (!boards && !(rewrite->runs_on & TVG_ON_CPU))
+        tvg_refuse(outcome, "it changes operations on a GPU, and none whose activity was recorded is in the run");
+    else
+        rewrite->transform(profile, context, outcome);
     if (profile->op_count > working->uncertain_count || !working->uncertainty) {
         double *grown = realloc(working->uncertainty, (profile->op_count + 1u) * sizeof *grown);
         if (!grown) {
@@ -189,13 +194,15 @@ static bool replay_once(struct tvg_replay *replay, const struct tvg_rewrite *con
     memset(replay, 0, sizeof *replay);
     replay->energy_zero_at = NAN;
     replay->rewrite = count == 1 ? rewrites[0] : NULL;
-    bool ready = working_begin(&working, profile);
+    bool ready = working_begin(&working, profile), boards = energy->board_seconds > 0;
     for (uint32_t i = 0; ready && i < count; i++) {
         struct tvg_rewrite_context own = *context;
         struct tvg_rewrite_outcome outcome;
         if (context->arguments)
             own.argument = context->arguments[i];
-        ready = apply(&working, rewrites[i], &own, &outcome);
+        if (boards)
+            own.device = NULL; /* the boundary is the board: what runs on the CPU stays */
+        ready = apply(&working, rewrites[i], &own, boards, &outcome);
         join_outcome(&replay->outcome, rewrites[i], &outcome, count == 1);
     }
     if (ready && energy->board_seconds > 0)
@@ -219,6 +226,7 @@ static double saved_at(double value, const struct tvg_rewrite *rewrite, const st
     with.arguments = NULL;
     with.assumptions = &assumption;
     with.assumption_count = 1;
+    with.middle_only = true;
     return replay_once(&trial, &rewrite, 1, profile, energy, &with, &ignored) && trial.outcome.applied ? trial.saved_work.value : 0;
 }
 

@@ -6,6 +6,7 @@
 #include "../analyzer/profile.h"
 
 enum tvg_nature { TVG_FINDING = 0, TVG_ASSUMPTION, TVG_OPERATOR };
+enum tvg_runs_on { TVG_ON_CPU = 1, TVG_ON_GPU = 2 };
 enum tvg_loss { TVG_LOSS_EXACT = 0, TVG_LOSS_ROUNDING, TVG_LOSS_BOUNDED, TVG_LOSS_RETRAIN };
 
 struct tvg_assumption { char name[32]; double value; };  /* --assume prune=0.5 */
@@ -17,6 +18,7 @@ struct tvg_rewrite_context {
     const struct tvg_assumption *assumptions;
     uint32_t assumption_count;
     uint64_t cores;                            /* cores the run could use */
+    bool middle_only;                          /* of savings on boards: their values, no interval (which takes six replays) */
 };
 
 struct tvg_rewrite_outcome {
@@ -33,6 +35,7 @@ struct tvg_rewrite {
     const char *citation;
     enum tvg_nature nature;
     enum tvg_loss loss;
+    unsigned runs_on;      /* TVG_ON_CPU, TVG_ON_GPU or both: whose operations it can change, which is what it is refused for on others */
     bool diagnostic_only;  /* reports, never claims a saving */
     const char *assumption;            /* TVG_ASSUMPTION: the name that --assume gives a value to; else NULL */
     double assumption_low, assumption_high; /* the values it may have, ends excluded */

@@ -20,12 +20,13 @@ bool tvg_settle_boards(struct tvg_replay *replay, const struct tvg_profile *prof
     bool ready = before && after && stretch && context->gpu && tvg_energy_of_boards(before, profile, profile, NULL, context->gpu);
     struct tvg_interval work = TVG_NOTHING, left = TVG_NOTHING, ops = TVG_NOTHING, idle = TVG_NOTHING, rate = TVG_NOTHING;
     double seconds = energy->board_seconds > 0 ? energy->board_seconds : profile->wall_seconds;
-    for (int longer = 0; ready && longer < 3; longer++) {
+    int from = context->middle_only ? 1 : 0, to = context->middle_only ? 1 : 2, last = context->middle_only ? TVG_WAIT_IS_HOST : TVG_WAIT_IS_CARD;
+    for (int longer = from; ready && longer <= to; longer++) {
         double saved[2], joules[3] = {0};
         for (uint32_t i = 0; i < rewritten->op_count; i++)
             stretch[i] = fmax(0.25, 1 + (longer - 1) * uncertainty[i]);
         ready = tvg_energy_of_boards(after, profile, rewritten, stretch, context->gpu);
-        for (int reading = TVG_WAIT_IS_HOST; ready && reading <= TVG_WAIT_IS_CARD; reading++)
+        for (int reading = TVG_WAIT_IS_HOST; ready && reading <= last; reading++)
             ready = tvg_gpu_replay(&saved[reading], profile, rewritten, stretch, (enum tvg_wait_reading)reading);
         for (int end = 0; end < 3; end++) {
             for (uint32_t i = 0; i < profile->op_count; i++)
@@ -35,7 +36,7 @@ bool tvg_settle_boards(struct tvg_replay *replay, const struct tvg_profile *prof
         }
         for (int end = 0; ready && end < 3; end++) {
             double watts = seconds > 0 ? tvg_interval_end(energy->idle, end) / seconds : 0, marginal = energy->meter_scale * joules[end];
-            for (int reading = TVG_WAIT_IS_HOST; reading <= TVG_WAIT_IS_CARD; reading++) {
+            for (int reading = TVG_WAIT_IS_HOST; reading <= last; reading++) {
                 bool middle = end == 1 && longer == 1 && reading == TVG_WAIT_IS_HOST;
                 double time = fmin(saved[reading], seconds), total = marginal + watts * time;
                 tvg_interval_hold(&rate, marginal, middle);

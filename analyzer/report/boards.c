@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "../kernel_name.h"
 #include "report.h"
 
 /* Blocks of a kernel's grid; 0 for what is no kernel. */

@@ -107,9 +107,9 @@ static struct tvg_interval headline(const struct tvg_report *report, const struc
     return report->waits ? replay->saved_rate : replay->saved_work;
 }
 
-static bool shown(struct tvg_interval saved)
+bool tvg_saving_shows(const struct tvg_report *report, struct tvg_interval saved)
 {
-    return saved.low > 0;
+    return saved.low > 0 && saved.high > 1e-4 * report->energy->total.value; /* less is not worth a line */
 }
 
 /* Composes rewrites [of count] into report->set. */
@@ -137,7 +137,7 @@ static void best_set(struct tvg_report *report)
     for (uint32_t i = 0; i < report->rewrite_count && candidate_count < 64; i++) {
         struct tvg_report_rewrite *line = &report->rewrites[i];
         if (line->rewrite->nature == TVG_FINDING && !line->rewrite->diagnostic_only && line->replay.outcome.applied &&
-            shown(headline(report, &line->replay)))
+            tvg_saving_shows(report, headline(report, &line->replay)))
             candidates[candidate_count++] = line;
     }
     for (uint32_t i = 1; i < candidate_count; i++) /* insertion sort */
@@ -248,7 +248,7 @@ bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request
     else if (!asked_set(report, requests, request_count, error))
         return false;
     report->saved = headline(report, &report->set);
-    report->set_unsure = report->set_count > 0 && !shown(report->saved);
+    report->set_unsure = report->set_count > 0 && !tvg_saving_shows(report, report->saved);
     optimized_totals(report);
     return true;
 }

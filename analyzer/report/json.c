@@ -100,6 +100,7 @@ static json_t *savings(const struct tvg_report *report)
 static json_t *rewrites(const struct tvg_report *report)
 {
     static const char *const natures[] = {"finding", "assumption", "operator"};
+    static const char *const where[] = {"", "cpu", "gpu", "cpu and gpu"};
     static const char *const losses[] = {"exact", "rounding", "bounded", "retrain"};
     json_t *array = json_array();
     for (uint32_t i = 0; i < report->rewrite_count; i++) {
@@ -112,6 +113,7 @@ static json_t *rewrites(const struct tvg_report *report)
         json_t *object = json_object();
         json_object_set_new(object, "name", string(rewrite->name));
         json_object_set_new(object, "summary", string(rewrite->summary));
+        json_object_set_new(object, "runs_on", json_string(where[rewrite->runs_on & 3]));
         json_object_set_new(object, "nature", json_string(natures[rewrite->nature]));
         json_object_set_new(object, "status", json_string(applied ? "applied" : "refused"));
         json_object_set_new(object, "reason", string(replay->outcome.reason));

@@ -88,6 +88,7 @@ struct tvg_report_request {
 bool tvg_report_build(struct tvg_report *report, const struct tvg_report_request *requests, uint32_t request_count, struct tvg_error *error);
 bool tvg_report_compare(struct tvg_report *report, const char *path, const struct tvg_profile *second, const struct tvg_energy *second_energy,
                         struct tvg_error *error);
+bool tvg_saving_shows(const struct tvg_report *report, struct tvg_interval saved); /* above 0 over its whole interval, and not next to nothing */
 void tvg_report_clear(struct tvg_report *report);
 void tvg_report_boards(struct tvg_report *report); /* fills report->cards */
 

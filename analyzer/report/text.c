@@ -457,7 +457,10 @@ static const char *saving(char *out, size_t size, struct tvg_interval saved, con
     else {
         char band[48];
         double share = 100 * saved.value / total.value;
-        snprintf(out, size, "-%.*f %% (%s)", share < 0.95, share, tvg_show_band(band, sizeof band, saved));
+        if (share < 0.05)
+            snprintf(out, size, "-<0.1 %%");
+        else
+            snprintf(out, size, "-%.*f %% (%s)", share < 0.95, share, tvg_show_band(band, sizeof band, saved));
     }
     return out;
 }
@@ -469,7 +472,7 @@ static void saving_row(const struct tvg_report *report, FILE *out, const char *n
     if (report->unit.value > 0)
         tvg_show_joules(each, sizeof each, fmax(0, joules) / report->unit.value);
     snprintf(label, sizeof label, "%s", name);
-    fprintf(out, "%-16.16s %9s  %-22s %-22s%s\n", label, each, saving(work, sizeof work, replay->saved_work, report),
+    fprintf(out, "%-16.16s %9s  %-22s %-21s%s\n", label, each, saving(work, sizeof work, replay->saved_work, report),
             saving(rate, sizeof rate, replay->saved_rate, report), loss);
 }
 
@@ -478,7 +481,7 @@ static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_s
     unsigned listed = 0;
     char now[48];
     double each = report->unit.value > 0 ? report->inference.value / report->unit.value : 0;
-    fprintf(out, "\n%s%-16s%s %9s  %-22s %-22s%s\n", style.bold, report->set_asked ? "AS ASKED" : "WORTH DOING", style.off,
+    fprintf(out, "\n%s%-16s%s %9s  %-22s %-21s%s\n", style.bold, report->set_asked ? "AS ASKED" : "WORTH DOING", style.off,
             report->unit.basis == TVG_BASIS_NONE ? "J/run" : "J/unit", "machine released", "machine stays on,", "loss");
     fprintf(out, "%-16s %9s  %-22s %s\n", "  % of whole run", tvg_show_joules(now, sizeof now, each), "when the work ends", "same work arrives");
     for (uint32_t i = 0; i < report->rewrite_count; i++) {
@@ -486,7 +489,7 @@ static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_s
         const struct tvg_interval *saved = report->waits ? &line->replay.saved_rate : &line->replay.saved_work;
         if (!line->replay.outcome.applied || line->rewrite->diagnostic_only || (report->set_asked ? !line->asked : line->rewrite->nature != TVG_FINDING))
             continue;
-        if (!report->set_asked && saved->low <= 0)
+        if (!report->set_asked && !tvg_saving_shows(report, *saved))
             continue;
         char name[64], reason[320];
         snprintf(name, sizeof name, "%s%s", line->in_set ? "* " : "  ", line->rewrite->name);
@@ -564,7 +567,7 @@ static void not_for_you(const struct tvg_report *report, FILE *out, struct tvg_s
         const struct tvg_report_rewrite *line = &report->rewrites[i];
         const struct tvg_interval *saved = report->waits ? &line->replay.saved_rate : &line->replay.saved_work;
         bool applied = line->replay.outcome.applied, diagnostic = line->rewrite->diagnostic_only;
-        bool nothing = applied && !diagnostic && line->rewrite->nature == TVG_FINDING && saved->low <= 0 && !(report->set_asked && line->asked);
+        bool nothing = applied && !diagnostic && line->rewrite->nature == TVG_FINDING && !tvg_saving_shows(report, *saved) && !(report->set_asked && line->asked);
         bool elsewhere = report->set_asked && !line->asked && applied && !nothing;
         if ((applied && !nothing && !diagnostic) || elsewhere || wants_number(report, line))
             continue;
@@ -575,7 +578,7 @@ static void not_for_you(const struct tvg_report *report, FILE *out, struct tvg_s
         snprintf(lead, sizeof lead, "  %s: ", line->rewrite->name);
         tvg_escape(reason, sizeof reason, line->replay.outcome.reason);
         if (nothing)
-            snprintf(text, sizeof text, "%s; %s", saved->high < 0 ? "costs more than it saves" : "no saving shown, the interval includes 0", reason);
+            snprintf(text, sizeof text, "%s; %s", saved->high < 0 ? "costs more than it saves" : saved->low > 0 ? "saves next to nothing" : "no saving shown, the interval includes 0", reason);
         else
             snprintf(text, sizeof text, "%s%s", applied || diagnostic ? "" : "refused, ", reason);
         line_of(out, lead, report->full, text);

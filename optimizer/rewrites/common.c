@@ -219,6 +219,14 @@ bool tvg_rewrite_add_op(struct tvg_profile *profile, const struct tvg_op *op, ui
     return true;
 }
 
+bool tvg_rewrite_add_op_behind(struct tvg_profile *profile, const struct tvg_op *op, uint64_t count, const struct tvg_rewrite_context *context, uint32_t index)
+{
+    if (!tvg_rewrite_add_op(profile, op, count, context))
+        return false;
+    profile->ops[profile->op_count - 1].follows = index + 1;
+    return true;
+}
+
 struct tvg_op tvg_pass_op(const struct tvg_op *like, enum tvg_kind kind, const char *name, double elements, enum tvg_type from, enum tvg_type to,
                           double flop_each)
 {

@@ -47,6 +47,8 @@ bool tvg_reprice(struct tvg_op_stat *stat, const struct tvg_op *op, const struct
 /* Appends an op that was never measured, with `count` calls at the modelled time. May move profile->ops. False when memory ran out or the
  * device has no rate for it. */
 bool tvg_rewrite_add_op(struct tvg_profile *profile, const struct tvg_op *op, uint64_t count, const struct tvg_rewrite_context *context);
+/* The same for an op that is launched behind each call of op `index`, or in its place: on a GPU the replay needs to know where. */
+bool tvg_rewrite_add_op_behind(struct tvg_profile *profile, const struct tvg_op *op, uint64_t count, const struct tvg_rewrite_context *context, uint32_t index);
 /* A pass over `elements` that reads type `from` and writes type `to`, `flop_each` operations an element. */
 struct tvg_op tvg_pass_op(const struct tvg_op *like, enum tvg_kind kind, const char *name, double elements, enum tvg_type from, enum tvg_type to,
                           double flop_each);

@@ -29,5 +29,6 @@ const struct tvg_rewrite tvg_rewrite_common_calls = {
     .nature = TVG_FINDING,
     .loss = TVG_LOSS_EXACT,
     .diagnostic_only = true,
+    .runs_on = TVG_ON_CPU | TVG_ON_GPU,
     .transform = transform,
 };

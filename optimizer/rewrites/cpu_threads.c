@@ -84,5 +84,6 @@ const struct tvg_rewrite tvg_rewrite_cpu_threads = {
     .citation = "the trace's own times; spinning threads' power is not seen by the model",
     .nature = TVG_FINDING,
     .loss = TVG_LOSS_ROUNDING,
+    .runs_on = TVG_ON_CPU,
     .transform = transform,
 };

@@ -14,5 +14,6 @@ const struct tvg_rewrite tvg_rewrite_horizontal_batching = {
     .citation = "same FLOP; a matrix-vector product that becomes a matrix product may sum in another order",
     .nature = TVG_FINDING,
     .loss = TVG_LOSS_ROUNDING,
+    .runs_on = TVG_ON_CPU | TVG_ON_GPU,
     .transform = transform,
 };

@@ -69,5 +69,6 @@ const struct tvg_rewrite tvg_rewrite_int4_weights = {
     .citation = "GPTQ (Frantar et al., ICLR'23): 3.25 times faster on A100, 4.5 on A6000, at batch 1",
     .nature = TVG_FINDING,
     .loss = TVG_LOSS_BOUNDED,
+    .runs_on = TVG_ON_CPU | TVG_ON_GPU,
     .transform = transform,
 };

@@ -114,7 +114,7 @@ static enum why merge_group(struct tvg_profile *profile, struct tvg_group *group
     if (roofline_after <= 0)
         return WHY_PRICE;
     struct tvg_op_stat template = *first;
-    if (!tvg_rewrite_add_op(profile, &joined, group->count, context))
+    if (!tvg_rewrite_add_op_behind(profile, &joined, group->count, context, group->member[0]))
         return WHY_PRICE;
     struct tvg_op_stat *added = &profile->ops[profile->op_count - 1];
     added->a_distinct = template.a_distinct;
@@ -149,7 +149,7 @@ static enum why merge_group(struct tvg_profile *profile, struct tvg_group *group
     if (shared_weight) { /* the inputs lie in different places: one copy of each brings them together */
         double elements = same_a ? (double)joined.k * (double)joined.n : (double)joined.m * (double)joined.k;
         struct tvg_op gather = tvg_pass_op(&joined, TVG_KIND_COPY, "gather", elements, joined.type_a, joined.type_a, 0);
-        if (tvg_rewrite_add_op(profile, &gather, group->count, context))
+        if (tvg_rewrite_add_op_behind(profile, &gather, group->count, context, group->member[0]))
             bytes_before -= (double)gather.bytes;
     }
     *flop += (double)joined.flop * (double)group->count;

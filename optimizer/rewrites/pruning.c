@@ -56,5 +56,6 @@ const struct tvg_rewrite tvg_rewrite_pruning = {
     .assumption = "prune",
     .assumption_low = 0,
     .assumption_high = 1,
+    .runs_on = TVG_ON_CPU | TVG_ON_GPU,
     .transform = transform,
 };

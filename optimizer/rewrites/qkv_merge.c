@@ -14,5 +14,6 @@ const struct tvg_rewrite tvg_rewrite_qkv_merge = {
     .citation = "same FLOP, same sums in the same order: exact up to the library's choice of kernel",
     .nature = TVG_FINDING,
     .loss = TVG_LOSS_EXACT,
+    .runs_on = TVG_ON_CPU | TVG_ON_GPU,
     .transform = transform,
 };

@@ -70,5 +70,6 @@ const struct tvg_rewrite tvg_rewrite_sparsity_2_4 = {
     .assumption = "sparse24",
     .assumption_low = 0.1,
     .assumption_high = 2,
+    .runs_on = TVG_ON_CPU | TVG_ON_GPU,
     .transform = transform,
 };

@@ -6,7 +6,7 @@ import pytest
 from tvg_testlib import ROOT, TVG, run
 
 FIXTURES = ROOT / "tests" / "fixtures" / "gpu"
-RESNET, BERT, CUPY = FIXTURES / "resnet50-h100.tvg", FIXTURES / "bert-h100.tvg", FIXTURES / "cupy-h100.tvg"
+RESNET, BERT, CUPY, COMPILE = (FIXTURES / f"{name}-h100.tvg" for name in ("resnet50", "bert", "cupy", "compile"))
 
 
 def report(path, *more):
@@ -127,6 +127,48 @@ def test_the_rewritten_run_adds_up_too():
     assert parts == pytest.approx(after["energy_j"]["value"], rel=1e-9)
     assert after["energy_j"]["value"] < before["energy_j"]["value"]
     assert after["other_j"] == pytest.approx(before["other_j"])
+
+
+@pytest.mark.parametrize("path", [RESNET, BERT, CUPY, COMPILE])
+def test_every_rewrite_is_priced_or_says_why_not(path):
+    for one in report(path, "--assume", "batch=8", "--assume", "prune=0.3", "--assume", "sparse24=1.5")["rewrites"]:
+        assert one["reason"]
+        for reading in ("same_work_j", "same_rate_j"):
+            assert one[reading]["low"] <= one[reading]["value"] <= one[reading]["high"]
+        if one["status"] == "refused":
+            assert one["same_work_j"]["high"] == one["same_work_j"]["low"] == one["time_saved_s"] == 0
+        if one["runs_on"] == "cpu":
+            assert one["status"] == "refused" and "board" in one["reason"]
+
+
+def test_graphs_save_the_hosts_gaps_and_no_kernel_joules():
+    graphs, cards = rewrite(BERT, "cuda-graphs"), report(BERT)["cards"]
+    assert graphs["status"] == "applied" and "61 passes of 205 kernels" in graphs["reason"]  # 62 ran, the first would be the capture
+    assert graphs["same_work_j"]["low"] > 0 and graphs["same_rate_j"]["low"] <= 0 <= graphs["same_rate_j"]["high"]
+    assert 0 < graphs["time_saved_s"] < cards["launch_gap_s"] + cards["queued_gap_s"]
+    assert "already" in rewrite(COMPILE, "cuda-graphs")["reason"]  # its products are replayed by graphs
+    assert "19 passes of 2 kernels" in rewrite(CUPY, "cuda-graphs")["reason"]  # its loop: a product in fp32, one in fp16
+
+
+def test_what_already_runs_in_tf32_is_not_sold_again():
+    tf32 = rewrite(RESNET, "tf32")
+    assert "1 of 1" in tf32["reason"]  # the classifier's product; the 23 convolutions run in TF32 by default
+    assert rewrite(BERT, "tf32")["covered_flop"] > 0.99
+
+
+def test_launches_taken_out_save_time_where_the_host_sets_the_pace():
+    fused = rewrite(BERT, "fuse-pointwise")
+    launches = int(fused["reason"].split()[0])
+    median_gap = 29e-6  # of BERT's launches, from the trace's own launch times
+    assert 0.4 < fused["time_saved_s"] / (launches * median_gap) <= 1  # where a long kernel runs the host is ahead: nothing is gained there
+    assert fused["same_work_j"]["low"] > fused["same_rate_j"]["high"] >= 0
+
+
+def test_gpu_rewrites_are_refused_on_a_cpu_trace(under_shim):
+    data = report(under_shim("import numpy as np; np.ones((9, 9)) @ np.ones((9, 9))").trace)
+    only = [one for one in data["rewrites"] if one["runs_on"] == "gpu"]
+    assert len(only) == 7 and all(one["status"] == "refused" and "GPU" in one["reason"] for one in only)
+    assert data["cards"] is None
 
 
 def test_products_looked_up_by_cupy_have_their_types():

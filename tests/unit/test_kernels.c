@@ -122,6 +122,8 @@ static void boards_add_up(void **unused)
                                  {.op = {.kind = TVG_KIND_KERNEL, .on_gpu = 1, .name = "nvjet_x", .dim_count = 3, .dim = {50, 1, 1}}},
                                  {.op = {.kind = TVG_KIND_KERNEL, .on_gpu = 1, .name = "vectorized", .dim_count = 3, .dim = {10, 20, 1}}, .count = 1}};
     struct tvg_gpu_activity activity[2] = {{.op = 1, .cause = 0, .count = 2, .seconds = 2}, {.op = 2, .cause = UINT32_MAX, .count = 1, .seconds = 1}};
+    for (int i = 0; i < 2; i++)
+        activity[i].traits = tvg_kernel_traits(ops[activity[i].op].op.name);
     struct tvg_gpu card = {.first_ns = 1e9, .last_ns = 11e9};
     struct tvg_profile profile = {.ops = ops, .op_count = 3, .gpus = &card, .gpu_count = 1, .activity = activity, .activity_count = 2};
     struct tvg_interval per_op[3];

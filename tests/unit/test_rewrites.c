@@ -479,11 +479,12 @@ static void every_rewrite_says_what_it_must(void **state)
     for (const struct tvg_rewrite *const *rewrite = tvg_rewrites; *rewrite; rewrite++, count++) {
         assert_true((*rewrite)->name && *(*rewrite)->name && (*rewrite)->summary && *(*rewrite)->summary && (*rewrite)->what_to_do && (*rewrite)->citation);
         assert_true((*rewrite)->transform && tvg_rewrite_find((*rewrite)->name) == *rewrite);
+        assert_true((*rewrite)->runs_on & (TVG_ON_CPU | TVG_ON_GPU));
         assert_int_equal((*rewrite)->nature == TVG_ASSUMPTION, (*rewrite)->assumption != NULL);
         if ((*rewrite)->assumption)
             assert_true((*rewrite)->assumption_low < (*rewrite)->assumption_high);
     }
-    assert_int_equal(count, 9);
+    assert_int_equal(count, 17);
     assert_null(tvg_rewrite_find("magic"));
 }
 
