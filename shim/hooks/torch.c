@@ -82,6 +82,15 @@ static void read_tensor(struct tvg_torch_tensor *tensor, const void *address)
         accessors.get_const_data_ptr(address, &tensor->data);
 }
 
+bool tvg_torch_read(const struct tvg_entry *entry, struct tvg_torch_tensor *tensor, const void *address)
+{
+    int known = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
+    tensor->rank = -1;
+    if (known == COMPLETE || (known == UNKNOWN && find_accessors(entry)))
+        read_tensor(tensor, address);
+    return tensor->rank >= 0;
+}
+
 /* --- weights that a packed object keeps for itself --------------------------------------------------------------------------------------- */
 static struct weights {
     const void *packed;

@@ -32,6 +32,9 @@ struct tvg_torch_call {
     struct tvg_torch_tensor tensor[3];
 };
 
+/* Reads what the C++ reference at `address` refers to. False when it is undefined or not strided, or when this library's accessors are missing (noted). */
+bool tvg_torch_read(const struct tvg_entry *entry, struct tvg_torch_tensor *tensor, const void *address);
+
 tvg_describe tvg_torch_describe;
 /* Reads operands A and B before the call: they may be gone behind it. `packed` owns weights, NULL when none does. */
 void tvg_torch_before(struct tvg_torch_call *seen, const struct tvg_entry *entry, const void *packed, const void *a, const void *b);

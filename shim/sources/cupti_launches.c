@@ -28,9 +28,15 @@ static void *subscriber;
 /* The library call that this thread is in, and what its launches became. */
 static __thread struct {
     uint32_t cause;    /* op id + 1; 0: in none */
+    struct tvg_call *call; /* the guard's call when it began: an exception that leaves the call takes that away */
     uint32_t captured; /* kernel nodes made since it began */
     uint32_t tid;
 } in_call __attribute__((tls_model("initial-exec")));
+
+static uint32_t cause_now(void)
+{
+    return in_call.cause && in_call.call == tvg_guard.call ? in_call.cause : 0;
+}
 
 enum { LAUNCHES = 1 << 17, NODES_FIRST = 1 << 12, NODES_MOST = 1 << 22 };
 
@@ -124,10 +130,11 @@ static bool find_node(uint64_t id, struct node *out)
 static void on_node_created(const struct cupti_graph_data *graph)
 {
     uint64_t id;
-    if (!in_call.cause || cupti.GetGraphNodeId(graph->node, &id) != CUPTI_OK)
+    uint32_t cause = cause_now();
+    if (!cause || cupti.GetGraphNodeId(graph->node, &id) != CUPTI_OK)
         return;
     bool kernel = graph->node_type == CUPTI_NODE_KERNEL;
-    keep_node(id, in_call.cause, kernel && !in_call.captured);
+    keep_node(id, cause, kernel && !in_call.captured);
     in_call.captured += kernel;
 }
 
@@ -153,7 +160,7 @@ static void on_callback(void *context, int domain, uint32_t id, const void *data
             atomic_store_explicit(&place->correlation, 0, memory_order_relaxed);
             atomic_thread_fence(memory_order_release);
             place->tid = in_call.tid;
-            place->cause = in_call.cause;
+            place->cause = cause_now();
             place->start_ns = tvg_mono_ns();
             atomic_store_explicit(&place->correlation, call->correlation, memory_order_release);
         }
@@ -236,6 +243,7 @@ uint32_t tvg_node_cause(uint64_t id, bool *first)
 void tvg_gpu_launches_begin(uint32_t op_id)
 {
     in_call.cause = op_id == TVG_OP_ID_NONE ? 0 : op_id + 1;
+    in_call.call = tvg_guard.call;
     in_call.captured = 0;
 }
 
