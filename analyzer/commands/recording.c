@@ -105,7 +105,7 @@ static void run_by_shell(const char *path, char **argv)
 
 /* Runs the command and waits. Returns its wait status, or -1 with errno when it could not be executed. `folder`: where its traces go, when CPU time that
  * the shim does not see is to be sampled from here. */
-static int run(const char *path, char **argv, const char *folder)
+static int run(const char *path, char **argv, const char *folder, const char *shim)
 {
     sigset_t set, before;
     struct sigaction old[FORWARDED];
@@ -142,7 +142,7 @@ static int run(const char *path, char **argv, const char *folder)
     do got = read(failure[0], &cause, sizeof cause);
     while (got < 0 && errno == EINTR);
     close(failure[0]);
-    struct tvg_watch *watch = folder && got != (ssize_t)sizeof cause ? tvg_watch_start(child, folder) : NULL;
+    struct tvg_watch *watch = folder && got != (ssize_t)sizeof cause ? tvg_watch_start(child, folder, shim) : NULL;
     siginfo_t about;
     while (waitid(P_PID, (id_t)child, &about, WEXITED | WNOWAIT) < 0 && errno == EINTR) {}
     if (watch) tvg_watch_end(watch);
@@ -176,8 +176,9 @@ static void take_note(struct tvg_seen *seen, const struct tvg_event *event)
     if (strcmp(note.what, "library") == 0) seen->shim_saw_library = true;
     if (strcmp(note.what, "not-crash-safe") == 0) seen->not_crash_safe++;
     if (strcmp(note.what, "found-not-catchable") == 0 && !seen->found[0]) snprintf(seen->found, sizeof seen->found, "%s", note.subject);
+    if (strcmp(note.what, "not-entered") == 0) snprintf(seen->not_entered, sizeof seen->not_entered, "%s", note.detail);
     if (strcmp(note.what, "child-without-preload") == 0) {
-        if (!seen->children_lost++) snprintf(seen->child_lost, sizeof seen->child_lost, "%s", note.subject);
+        if (!seen->children_lost++) snprintf(seen->child_lost, sizeof seen->child_lost, "%s: %s", note.subject, note.detail);
     }
     if (strcmp(note.what, "source-refused") == 0 && !seen->refused[0])
         snprintf(seen->refused, sizeof seen->refused, "%.60s: %s", note.subject, note.detail);
@@ -249,6 +250,7 @@ static void say_why_nothing(const struct tvg_program *program, const struct tvg_
     else if (program->secure) fprintf(stderr, "  because it is setuid, setgid or has file capabilities: the loader ignores preloads there\n");
     else if (program->other_machine) fprintf(stderr, "  because it is built for another processor or word size than the shim\n");
     else if (program->through_wrapper) fprintf(stderr, "  because it starts the real command with another environment: put tvg record behind it\n");
+    else if (seen->not_entered[0]) fprintf(stderr, "  because %s\n", seen->not_entered);
     else if (seen->found[0]) fprintf(stderr, "  a library was seen, but it can't be caught: %s (tvg coverage tells more)\n", seen->found);
     else fprintf(stderr, "  no function that tvg stands in for was called: no BLAS in use, or one linked in statically, or a child that cleared its environment\n"
                          "  tvg doctor -- CMD shows what it links\n");
@@ -272,7 +274,7 @@ void tvg_recording_summary(const struct tvg_recording *recording, bool quiet)
         fprintf(stderr, "  %" PRIu32 " process%s did not end cleanly (killed, _exit, or still running): what was finished until then is there\n", seen->unfinished,
                 seen->unfinished == 1 ? "" : "es");
     if (seen->children_lost)
-        fprintf(stderr, "  %" PRIu32 " child%s ran without the shim, the first: %s\n", seen->children_lost, seen->children_lost == 1 ? "" : "ren",
+        fprintf(stderr, "  %" PRIu32 " process%s ran without the shim, the first: %s\n", seen->children_lost, seen->children_lost == 1 ? "" : "es",
                 tvg_escape(text, sizeof text, seen->child_lost));
     if (!quiet && seen->refused[0]) fprintf(stderr, "  not sampled: %s\n", tvg_escape(text, sizeof text, seen->refused));
     if (!quiet && seen->ops) fprintf(stderr, "  next: tvg report %s\n", name);
@@ -311,7 +313,7 @@ int tvg_recording_run(struct tvg_recording *recording, char **command)
                 program->is_static ? "is statically linked" : program->secure ? "is setuid, setgid or has file capabilities" : "is built for another processor or word size");
     if (!set_environment(recording, folder, shim)) return TVG_EXIT_BAD;
 
-    recording->status = run(program->path, command, tvg_watch_wanted(recording->sources ? recording->sources : getenv("TVG_SOURCES")) ? folder : NULL);
+    recording->status = run(program->path, command, tvg_watch_wanted(recording->sources ? recording->sources : getenv("TVG_SOURCES")) ? folder : NULL, shim);
     int cause = errno;
     unsetenv("LD_PRELOAD");
     look_at_run(&recording->seen, folder);

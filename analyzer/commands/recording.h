@@ -12,7 +12,7 @@
 struct tvg_seen {
     uint64_t ops, bytes, lost;
     uint32_t traces, without_ops, unreadable, unfinished, not_crash_safe, children_lost;
-    char child_lost[128], found[128], refused[512];
+    char child_lost[400], not_entered[400], found[128], refused[512];
     bool shim_saw_library;
 };
 

@@ -35,7 +35,8 @@ struct process {
     pid_t pid, parent;
     bool sampled, has_trace, alive;  /* sampled: it used CPU time, and had no trace then */
     uint64_t began_ns, since_ns, before_ns, cpu_ns;
-    char command[2048], name[64], why[160]; /* why: the shim is not in it */
+    char command[2048], name[64];
+    const char *why;                 /* the shim is not in it; NULL: it is, or that can't be told */
     struct thread *threads;
     uint32_t thread_count;
     struct tvg_mapping *mappings;
@@ -54,7 +55,7 @@ struct process {
 
 struct tvg_watch {
     pid_t root;
-    char folder[4096];
+    char folder[4096], shim[256]; /* file name */
     struct process **process;
     uint32_t count;
     pthread_t thread;
@@ -164,11 +165,67 @@ static bool trace_of(const struct tvg_watch *watch, pid_t pid, char *path, size_
     return found;
 }
 
+/* Whether the process has a file of that name mapped. -1: that can't be read. */
+static int maps_file(pid_t pid, const char *name)
+{
+    char path[64], *line = NULL;
+    size_t capacity = 0;
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *in = fopen(path, "re");
+    int found = -1;
+    while (in && found != 1 && getline(&line, &capacity, in) > 0) {
+        const char *base = strrchr(line, '/');
+        line[strcspn(line, "\n")] = 0;
+        found = base && strcmp(base + 1, name) == 0;
+    }
+    free(line);
+    if (in)
+        fclose(in);
+    return found;
+}
+
+static bool environment_has(pid_t pid, const char *shim)
+{
+    static const char name[] = "LD_PRELOAD=";
+    char path[64], *entry = NULL;
+    size_t capacity = 0;
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    FILE *in = fopen(path, "re");
+    while (in && !found && getdelim(&entry, &capacity, 0, in) > 0)
+        found = strncmp(entry, name, sizeof name - 1) == 0 && strstr(entry, shim);
+    free(entry);
+    if (in)
+        fclose(in);
+    return found;
+}
+
+/* Why the shim is not in a process, whose loader had all the time it needs; NULL when it is. As `before` where it can't be looked into, as at its end. */
+static const char *why_without(const struct tvg_watch *watch, pid_t pid, const char *before)
+{
+    static struct tvg_program program;
+    char exe[64];
+    int mapped = maps_file(pid, watch->shim);
+    snprintf(exe, sizeof exe, "/proc/%d/exe", (int)pid);
+    if (mapped == 1)
+        return NULL;
+    if (tvg_program_find(&program, exe) == 0) {
+        if (program.is_static)
+            return "it is statically linked: no preload reaches it";
+        if (program.other_machine)
+            return "it is built for another processor or word size than the shim";
+        if (program.secure)
+            return "it is setuid, setgid or has file capabilities: the loader ignores preloads there";
+    }
+    if (mapped < 0)
+        return before;
+    return environment_has(pid, watch->shim) ? "its loader did not take the preload" : "it was started with an environment without the shim in LD_PRELOAD";
+}
+
 /* What the trace will say of the process; while it lives. */
 static void describe(struct process *process)
 {
-    static struct tvg_program program;
-    char stat[1024], exe[64];
+    char stat[1024];
     size_t length = read_small(process->pid, "cmdline", process->command, sizeof process->command);
     const char *base = strrchr(process->command, '/'); /* of argument 0: the others come behind its end */
     snprintf(process->name, sizeof process->name, "%.63s", base ? base + 1 : process->command);
@@ -185,14 +242,6 @@ static void describe(struct process *process)
     uint64_t now = clock_ns(CLOCK_MONOTONIC), asleep = clock_ns(CLOCK_BOOTTIME) - now;
     uint64_t start = at ? strtoull(at, NULL, 10) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK)) : 0;
     process->began_ns = start > asleep && start - asleep < now ? start - asleep : now;
-    snprintf(exe, sizeof exe, "/proc/%d/exe", (int)process->pid);
-    const char *why = "it ran without the shim, or ended by a signal or _exit before it ran an op";
-    if (tvg_program_find(&program, exe) == 0)
-        why = program.is_static       ? "it is statically linked: no preload reaches it"
-              : program.other_machine ? "it is built for another processor or word size than the shim"
-              : program.secure        ? "it is setuid, setgid or has file capabilities: the loader ignores preloads there"
-                                      : why;
-    snprintf(process->why, sizeof process->why, "%s", why);
 }
 
 /* --- sampling --------------------------------------------------------------------------------------------------------------------- */
@@ -382,6 +431,8 @@ static void tick(struct tvg_watch *watch, bool family, bool last)
         }
         process->may_read = !last;
         process->dirty |= family;
+        if (family && process->alive)
+            process->why = why_without(watch, process->pid, process->why); /* each time: it may have executed another program, or been met while it did */
         if (!last)
             meet_threads(watch, process);
         drain(watch, process, last);
@@ -404,8 +455,9 @@ static void *watching(void *argument)
     }
 }
 
-struct tvg_watch *tvg_watch_start(pid_t root, const char *folder)
+struct tvg_watch *tvg_watch_start(pid_t root, const char *folder, const char *shim)
 {
+    const char *slash = strrchr(shim, '/');
     struct tvg_watch *watch = calloc(1, sizeof *watch);
     sigset_t all, before;
     if (!watch)
@@ -413,6 +465,7 @@ struct tvg_watch *tvg_watch_start(pid_t root, const char *folder)
     watch->root = root;
     watch->ring_bytes = (1 + TVG_PERF_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     snprintf(watch->folder, sizeof watch->folder, "%s", folder);
+    snprintf(watch->shim, sizeof watch->shim, "%s", slash ? slash + 1 : shim);
     pthread_mutex_init(&watch->lock, NULL);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -548,12 +601,14 @@ static bool put_end(FILE *out, const struct process *process)
 
 static void write_trace(const struct tvg_watch *watch, const struct process *process)
 {
+    static const char unknown[] = "it ended by a signal or _exit before it ran an op, or can't be looked into";
     char path[4400];
     snprintf(path, sizeof path, "%s/%s-%d.tvg", watch->folder, process->name, (int)process->pid);
     FILE *out = fopen(path, "wxe");
     if (!out)
         return;
-    bool whole = put_header(out, process) && put_manifest(out, process) && put_note(out, "not-entered", process->name, process->why) && put_refusal(out, process) &&
+    const char *what = process->pid == watch->root || !process->why ? "not-entered" : "child-without-preload";
+    bool whole = put_header(out, process) && put_manifest(out, process) && put_note(out, what, process->name, process->why ? process->why : unknown) && put_refusal(out, process) &&
                  put_samples(out, process, 0) && put_end(out, process);
     if (fclose(out) != 0 || !whole)
         unlink(path);

@@ -687,7 +687,7 @@ static void nothing_seen(const struct tvg_report *report, FILE *out, struct tvg_
     }
     for (uint32_t i = 0; i < profile->note_count; i++) {
         const struct tvg_coverage_note *note = &profile->notes[i];
-        if (strcmp(note->what, "found-not-catchable") != 0 && strcmp(note->what, "not-entered") != 0 && strcmp(note->what, "unknown-version") != 0)
+        if (strcmp(note->what, "found-not-catchable") != 0 && strcmp(note->what, "not-entered") != 0 && strcmp(note->what, "child-without-preload") != 0 && strcmp(note->what, "unknown-version") != 0)
             continue;
         if (shown == REASONS) {
             wrapped(out, "  ", 2, "and more: tvg coverage");

@@ -57,6 +57,49 @@ def test_the_default_folder_has_the_commands_name(host, tmp_path):
     assert len(folders) == 2 and all(re.fullmatch(r"tvg-sources_host-\d{8}-\d{6}(\.\d)?", name) for name in folders), folders
 
 
+BURN = """
+#include <time.h>
+int main(int argc, char **argv)
+{
+    (void)argv;
+    volatile double x = 0;
+    for (clock_t end = clock() + CLOCKS_PER_SEC * (argc > 1 ? 50 : 7) / 10; clock() < end;) x += 1;
+    return 0;
+}
+"""
+
+
+def without_shim(run):
+    return {(note["what"], note["subject"]): note["detail"] for note in testlib.tvg_json("coverage", "--json", run)["notes"]
+            if note["what"] in ("child-without-preload", "not-entered")}
+
+
+def test_processes_that_ran_without_the_shim_are_named(host, tmp_path):
+    """A cleared environment, a static program; and those that had the shim, or were too short to be met, are not."""
+    for name, flags in {"bare": (), "static": ("-static",), "followed": (), "killed": ()}.items():
+        compile_text(tmp_path, name, BURN, *flags)
+    script = tmp_path / "all.sh"
+    script.write_text(f"{host} 5 >/dev/null\nenv -i ./bare &\n./static &\n./followed &\n./killed long & sleep 1; kill -9 $!\nenv -i /bin/true\nwait\n")
+    done = record("-o", "run", "--", "bash", script, cwd=tmp_path)
+    assert done.returncode == 0
+    assert without_shim(tmp_path / "run") == {
+        ("child-without-preload", "bare"): "it was started with an environment without the shim in LD_PRELOAD",
+        ("child-without-preload", "static"): "it is statically linked: no preload reaches it",
+        ("not-entered", "killed"): "it ended by a signal or _exit before it ran an op, or can't be looked into",
+    }
+    assert "2 processes ran without the shim, the first: " in done.stderr
+    for trace in (tmp_path / "run").glob("*.tvg"):
+        assert testlib.tvg("check", trace, check=False).returncode == 0
+
+
+def test_a_command_that_clears_its_environment_is_told_so(tmp_path):
+    compile_text(tmp_path, "bare", BURN)
+    done = record("-o", "run", "--", "env", "-i", "./bare", cwd=tmp_path)
+    reason = "it was started with an environment without the shim in LD_PRELOAD"
+    assert f"because {reason}" in done.stderr
+    assert without_shim(tmp_path / "run") == {("not-entered", "bare"): reason}
+
+
 def test_children_are_recorded_wherever_they_go(host, tmp_path):
     done = record("-o", "run", "--", "sh", "-c", f"cd /; '{host}' 10; '{host}' 20", cwd=tmp_path)
     assert len(list((tmp_path / "run").glob("*.tvg"))) == 2
