@@ -27,6 +27,10 @@ bool tvg_catch_is_bound(const struct tvg_catch *catch);
 
 /* The first definition of `name` behind the shim in the global scope. */
 void *tvg_resolve_next(const char *name);
+/* The same while the list of objects stands still anyway: at load. */
+void *tvg_resolve_next_held(const char *name);
+/* Finds the real dlsym, dlvsym and dlclose, at load: sanitizers ask our dlsym for the functions that finding them later would call. */
+void tvg_dlsym_load(void);
 /* Whether the object that holds `address` exports `name`. */
 bool tvg_object_defines(const void *address, const char *name);
 

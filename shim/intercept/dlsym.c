@@ -26,6 +26,13 @@ static void *real(_Atomic(void *) *kept, const char *name)
 
 static _Atomic(void *) real_dlsym, real_dlvsym, real_dlclose;
 
+void tvg_dlsym_load(void)
+{
+    atomic_store(&real_dlsym, tvg_resolve_next_held("dlsym"));
+    atomic_store(&real_dlvsym, tvg_resolve_next_held("dlvsym"));
+    atomic_store(&real_dlclose, tvg_resolve_next_held("dlclose"));
+}
+
 /* Where a call goes on: jump to `jump` with the caller's arguments, or return `result` when that is NULL. */
 struct choice {
     void *jump, *result;
@@ -43,8 +50,8 @@ struct choice tvg_dlsym_choose(void *handle, const char *name, const char *versi
 __attribute__((used)) struct choice tvg_dlsym_choose(void *handle, const char *name, const char *version, const void *caller)
 {
     const struct choice pass = {version ? real(&real_dlvsym, "dlvsym") : real(&real_dlsym, "dlsym"), NULL};
-    const struct tvg_catch *catch = tvg_catch_by_name(name);
-    if (!catch || handle == RTLD_NEXT || (catch->beyond && !tvg_all_operations()))
+    const struct tvg_catch *catch = handle == RTLD_NEXT ? NULL : tvg_catch_by_name(name);
+    if (!catch || (catch->beyond && !tvg_all_operations()))
         return pass;
     tvg_load_event_poll();
     if (handle == RTLD_DEFAULT) {

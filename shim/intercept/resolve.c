@@ -63,6 +63,13 @@ void *tvg_resolve_in_scope(const struct tvg_entry *entry, const void *caller)
     return resolve(entry, caller, true);
 }
 
+void *tvg_resolve_next_held(const char *name)
+{
+    struct search search = {name, tvg_gnu_hash(name), NULL, true, NULL, NULL};
+    look(&search);
+    return search.found;
+}
+
 void *tvg_resolve_next(const char *name)
 {
     struct search search = {name, tvg_gnu_hash(name), NULL, true, NULL, NULL};

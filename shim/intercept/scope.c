@@ -24,8 +24,7 @@ static struct link_map *first_object, *self;
 static unsigned start_count;             /* objects at the start of the program */
 static size_t list_offset, scope_offset; /* in struct link_map; 0: not found */
 
-extern const char tvg_shim_here[] __attribute__((visibility("hidden")));
-const char tvg_shim_here[1] = "";
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 
 /* --- the list of objects ---------------------------------------------------------------------------------------------------------- */
 struct hold {
@@ -54,7 +53,11 @@ struct link_map *tvg_object_first(void)
 
 struct link_map *tvg_object_self(void)
 {
-    return self ? self : (self = tvg_object_at(tvg_shim_here));
+    /* not by dl_iterate_phdr: a sanitizer stands in for that and may not be ready yet */
+    for (struct link_map *object = tvg_object_first(); object && !self; object = object->l_next)
+        if (object->l_addr == (uintptr_t)__ehdr_start)
+            self = object;
+    return self;
 }
 
 struct at {

@@ -5,7 +5,7 @@ import pytest
 import tvg_testlib
 
 SPECS = tvg_testlib.ROOT / "shim" / "specs"
-OWN_EXPORTS = {"dlsym", "dlvsym", "dlclose", "tvg_tokens", "tvg_units", "tvg_pause", "tvg_resume", "tvg_warmup_done"}
+OWN_EXPORTS = {"__asan_default_options", "dlsym", "dlvsym", "dlclose", "tvg_tokens", "tvg_units", "tvg_pause", "tvg_resume", "tvg_warmup_done"}
 
 
 @pytest.fixture(scope="module")
