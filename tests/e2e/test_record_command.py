@@ -79,7 +79,7 @@ def test_processes_that_ran_without_the_shim_are_named(host, tmp_path):
     for name, flags in {"bare": (), "static": ("-static",), "followed": (), "killed": ()}.items():
         compile_text(tmp_path, name, BURN, *flags)
     script = tmp_path / "all.sh"
-    script.write_text(f"{host} 5 >/dev/null\nenv -i ./bare &\n./static &\n./followed &\n./killed long & sleep 1; kill -9 $!\nenv -i /bin/true\nwait\n")
+    script.write_text(f"{host} 5 >/dev/null\nenv -i ./bare &\n./static &\n./followed &\n./killed long & while [ $(cut -d' ' -f14 /proc/$!/stat) -lt 50 ]; do sleep 0.1; done; kill -9 $!\nenv -i /bin/true\nwait\n")
     done = record("-o", "run", "--", "bash", script, cwd=tmp_path)
     assert done.returncode == 0
     assert without_shim(tmp_path / "run") == {
