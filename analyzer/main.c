@@ -14,6 +14,7 @@ static const struct command commands[] = {
     {"run", "run a model file by its runtime, record it and report", tvg_command_run},
     {"ops", "a row per distinct operation", tvg_command_ops},
     {"dump", "every recorded operation, one JSON line each", tvg_command_dump},
+    {"export", "a timeline for ui.perfetto.dev", tvg_command_export},
     {"coverage", "what was caught, what was not, and why", tvg_command_coverage},
     {"check", "whether a trace is whole", tvg_command_check},
     {"doctor", "what this machine and a command allow, and how to allow more", tvg_command_doctor},

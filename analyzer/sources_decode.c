@@ -239,6 +239,43 @@ bool tvg_meters_add(struct tvg_meters *meters, uint32_t file, const char *host, 
     return window != NULL;
 }
 
+static double number_or_nan(const msgpack_object *map, const char *key, double scale)
+{
+    uint64_t value;
+    return get_uint(member(map, key), &value) ? (double)value * scale : NAN;
+}
+
+bool tvg_energy_each(const void *payload, size_t length, void (*each)(const struct tvg_energy_sample *sample, void *context), void *context)
+{
+    msgpack_unpacked unpacked;
+    char name[64], boundary[24] = "", unit[8] = "uJ";
+    uint64_t range = 0;
+    if (!open_map(&unpacked, payload, length)) return false;
+    const msgpack_object *map = &unpacked.data;
+    const msgpack_object_array *times = array_member(map, "ns"), *values = array_member(map, "value");
+    bool good = get_text(member(map, "meter"), name, sizeof name) && times && values && times->size == values->size;
+    get_text(member(map, "unit"), unit, sizeof unit);
+    get_text(member(map, "boundary"), boundary, sizeof boundary);
+    get_uint(member(map, "range"), &range);
+    double scale = strcmp(unit, "uJ") == 0 ? 1e-6 : strcmp(unit, "mJ") == 0 ? 1e-3 : strcmp(unit, "J") == 0 ? 1 : 0;
+    good = good && scale > 0;
+    for (uint32_t i = 0; good && i < times->size; i++) {
+        uint64_t ns, value;
+        bool last = i + 1 == times->size;
+        if (!get_uint(&times->ptr[i], &ns) || !get_uint(&values->ptr[i], &value)) continue;
+        struct tvg_energy_sample sample = {name, boundary, ns, (double)value * scale, range ? ((double)range + 1) * scale : 0, NAN, NAN, NAN, NAN};
+        if (last) { /* the board's state goes with its last sample */
+            sample.watts = number_or_nan(map, "power_mw", 1e-3);
+            sample.sm_mhz = number_or_nan(map, "sm_mhz", 1);
+            sample.celsius = number_or_nan(map, "celsius", 1);
+            sample.processes = number_or_nan(map, "processes", 1);
+        }
+        each(&sample, context);
+    }
+    msgpack_unpacked_destroy(&unpacked);
+    return good;
+}
+
 static int by_meter_and_time(const void *x, const void *y)
 {
     const struct window *a = x, *b = y;

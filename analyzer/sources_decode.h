@@ -47,6 +47,16 @@ double tvg_meters_cost(const struct tvg_meters *meters);
 const struct tvg_meter_total *tvg_meters_totals(struct tvg_meters *meters, uint32_t *count);
 void tvg_meters_free(struct tvg_meters *meters);
 
+/* One sample as it was read. */
+struct tvg_energy_sample {
+    const char *meter, *boundary;
+    uint64_t ns;                       /* CLOCK_MONOTONIC */
+    double joules, range_joules;       /* the counter, and what it wraps at (0: never) */
+    double watts, sm_mhz, celsius, processes; /* of boards, now and then; NAN when this block does not say */
+};
+/* Calls `sample` for each of a block, in order; strings live during the call only. False when the payload is no ENERGY block. */
+bool tvg_energy_each(const void *payload, size_t length, void (*sample)(const struct tvg_energy_sample *sample, void *context), void *context);
+
 /* --- COUNTERS: events per op, summed over blocks ---------------------------------------------------------------------------- */
 
 enum { TVG_COUNTER_EVENTS_MAX = 8 };

@@ -79,7 +79,7 @@ void tvg_progress_end(struct tvg_progress *progress); /* wipes the bar */
 
 /* The commands. */
 int tvg_command_report(int argc, char **argv), tvg_command_record(int argc, char **argv), tvg_command_ops(int argc, char **argv),
-    tvg_command_dump(int argc, char **argv), tvg_command_coverage(int argc, char **argv), tvg_command_check(int argc, char **argv),
+    tvg_command_dump(int argc, char **argv), tvg_command_export(int argc, char **argv), tvg_command_coverage(int argc, char **argv), tvg_command_check(int argc, char **argv),
     tvg_command_doctor(int argc, char **argv), tvg_command_overhead(int argc, char **argv), tvg_command_coeffs(int argc, char **argv),
     tvg_command_run(int argc, char **argv);
 

@@ -11,7 +11,7 @@ def commands():
 
 
 def test_every_command_is_there():
-    assert set(commands()) == {"record", "report", "run", "ops", "dump", "coverage", "check", "doctor", "overhead", "coeffs"}
+    assert set(commands()) == {"record", "report", "run", "ops", "dump", "export", "coverage", "check", "doctor", "overhead", "coeffs"}
 
 
 def test_every_option_is_in_its_man_page():
