@@ -21,7 +21,7 @@
 #include "resolve.h"
 #include "vtable.h"
 
-enum { OBJECTS_MAX = 2048, FOUND_MAX = 1024, FILTER_BITS = 1 << 16 };
+enum { OBJECTS_MAX = 2048, FOUND_MAX = 1024, FILTER_BITS = 1 << 16, AHEAD = 24 };
 
 /* Objects that have been looked at. */
 static struct seen {
@@ -45,6 +45,10 @@ static _Atomic unsigned found_count;
 static struct barrier {
     const char *what, *why;
 } barrier;
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
 
 /* A name's first bytes, folded: most of half a million symbols are told apart by these without a comparison. */
 static uint8_t filter[FILTER_BITS / 8];
@@ -158,6 +162,24 @@ static const struct tvg_inline_rule *rule_for(const char *name, const char *file
     return NULL;
 }
 
+/* The names that are looked for in this file. */
+static void fill_filter(const char *file)
+{
+    memset(filter, 0, sizeof filter);
+    for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++)
+        if (rule->by == TVG_BY_SYMBOL && applies(rule, file)) {
+            unsigned bit = fold(rule->catch.entry.name, strlen(rule->catch.entry.name) + 1);
+            filter[bit / 8] |= (uint8_t)(1u << bit % 8);
+        }
+}
+
+/* Maps a table's pages at once: a fault for each few of a hundred megabytes costs more than the reading. Where the kernel can't, it faults. */
+static void prepare_pages(const uint8_t *at, size_t bytes)
+{
+    uintptr_t begin = (uintptr_t)at & ~(uintptr_t)4095;
+    tvg_sys_madvise((void *)begin, (uintptr_t)at + bytes - begin, MADV_POPULATE_READ);
+}
+
 static void scan_symbols(const struct link_map *object, const uint8_t *image, size_t bytes, const Elf64_Shdr *table, const Elf64_Shdr *strings,
                          uintptr_t begin, uintptr_t end)
 {
@@ -165,7 +187,12 @@ static void scan_symbols(const struct link_map *object, const uint8_t *image, si
         return;
     const Elf64_Sym *symbol = (const Elf64_Sym *)(image + table->sh_offset);
     const char *names = (const char *)image + strings->sh_offset, *file = base_name(object->l_name);
+    fill_filter(file);
+    prepare_pages(image + table->sh_offset, table->sh_size);
+    prepare_pages(image + strings->sh_offset, strings->sh_size);
     for (size_t i = 0, count = table->sh_size / sizeof *symbol; i < count; i++) {
+        if (i + AHEAD < count) /* names lie in no order: a miss each, if they were not asked for in time */
+            __builtin_prefetch(names + symbol[i + AHEAD].st_name);
         if (ELF64_ST_TYPE(symbol[i].st_info) != STT_FUNC || symbol[i].st_shndx == SHN_UNDEF || symbol[i].st_name >= strings->sh_size)
             continue;
         const char *name = names + symbol[i].st_name;
@@ -378,10 +405,6 @@ void tvg_inline_start(void)
 {
     if (&__start_tvg_inline_rules[0] == &__stop_tvg_inline_rules[0] || !_r_debug.r_brk)
         return;
-    for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++) {
-        unsigned bit = fold(rule->catch.entry.name, strlen(rule->catch.entry.name) + 1);
-        filter[bit / 8] |= (uint8_t)(1u << bit % 8);
-    }
     if (!has_one_thread())
         barrier = (struct barrier){"late", "threads ran in the process before the shim: what they may be in is not patched"};
     look_at_all();
