@@ -241,7 +241,7 @@ static void count_bytes(struct tvg_op *op, const struct tvg_torch_tensor tensor[
     op->bytes_a = tvg_type_bytes(op->type_a, stored(&tensor[0]));
     op->bytes_b = tvg_type_bytes(op->type_b, stored(&tensor[1]));
     op->bytes_c = tvg_type_bytes(op->type_c, stored(&tensor[2]));
-    if (op->kind == TVG_KIND_EMBEDDING) /* of the table only the rows that were asked for are read */
+    if (op->kind == TVG_KIND_EMBEDDING || (op->kind == TVG_KIND_COPY && tensor[0].rank < 0)) /* of a table only the rows that were asked for are read */
         op->bytes_a = op->bytes_c;
     op->bytes = op->bytes_a + op->bytes_b + op->bytes_c;
     const struct tvg_torch_tensor *shown = tensor[0].rank >= 0 ? &tensor[0] : &tensor[2];
@@ -272,6 +272,7 @@ void tvg_torch_describe(const struct tvg_entry *entry, const struct tvg_key *key
         if (op->kind == TVG_KIND_COPY && a->rank >= 0 && reorders(a, c))
             op->kind = TVG_KIND_TRANSPOSE;
         count_bytes(op, seen->tensor);
+        op->bytes += seen->also_bytes;
         counted = true;
     }
     if (!counted) {
@@ -282,15 +283,29 @@ void tvg_torch_describe(const struct tvg_entry *entry, const struct tvg_key *key
 }
 
 /* --- one call -------------------------------------------------------------------------------------------------------------------------------- */
-void tvg_torch_before(struct tvg_torch_call *seen, const struct tvg_entry *entry, const void *packed, const void *a, const void *b)
+/* An optional value is followed by whether there is one. */
+static uint64_t bytes_at(uintptr_t address)
+{
+    const void *place = (const void *)(address & ~(uintptr_t)1);
+    struct tvg_torch_tensor tensor;
+    if (address & 1 && !((const bool *)place)[sizeof(void *)])
+        return 0;
+    read_tensor(&tensor, place);
+    return tvg_type_bytes((unsigned)tensor.type, stored(&tensor));
+}
+
+void tvg_torch_before(struct tvg_torch_call *seen, const struct tvg_entry *entry, const struct tvg_torch_operands *operands)
 {
     int saved = errno;
     seen->entry = entry;
-    seen->key.word[4] = packed ? (uintptr_t)weights_of(packed, false) : 0;
+    seen->also_bytes = 0;
+    seen->key.word[4] = operands->packed ? (uintptr_t)weights_of(operands->packed, false) : 0;
     int known = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
     if (known == COMPLETE || (known == UNKNOWN && find_accessors(entry))) {
-        read_tensor(&seen->tensor[0], a);
-        read_tensor(&seen->tensor[1], b);
+        read_tensor(&seen->tensor[0], operands->a);
+        read_tensor(&seen->tensor[1], operands->b);
+        for (const uintptr_t *also = operands->also; *also; also++)
+            seen->also_bytes += bytes_at(*also);
     } else
         seen->entry = NULL;
     errno = saved;
@@ -311,7 +326,12 @@ void tvg_torch_after(struct tvg_torch_call *seen, struct tvg_call *call, const v
     int saved = errno;
     struct tvg_torch_tensor *tensor = seen->tensor;
     read_tensor(&tensor[2], c);
-    if (tensor[2].rank < 0 ? tensor[0].rank >= 0 && tensor[0].on_cpu : tensor[2].on_cpu) {
+    bool any = false, elsewhere = false; /* what copies from or to a device, or computes on one, is not this processor's work */
+    for (int i = 0; i < 3; i++) {
+        any |= tensor[i].rank >= 0;
+        elsewhere |= tensor[i].rank >= 0 && !tensor[i].on_cpu;
+    }
+    if (any && !elsewhere) {
         uint64_t hash[2] = {1, 2};
         for (int i = 0; i < 3; i++) {
             mix(hash, (uint64_t)(tensor[i].rank << 8 | tensor[i].type));
@@ -323,11 +343,14 @@ void tvg_torch_after(struct tvg_torch_call *seen, struct tvg_call *call, const v
         seen->key.word[0] = seen->entry->number;
         seen->key.word[1] = hash[0];
         seen->key.word[2] = hash[1];
-        seen->key.word[3] = 0;
+        seen->key.word[3] = seen->also_bytes;
         const struct weights *kept = (const struct weights *)(uintptr_t)seen->key.word[4];
         for (int64_t j = 0; kept && j < kept->tensor.rank; j++) /* the place stays, the weights in it may be others by now */
             seen->key.word[3] = (seen->key.word[3] ^ (uint64_t)kept->tensor.dim[j]) * 0x9e3779b97f4a7c15u;
         seen->key.word[5] = (uintptr_t)caller;
+        uint16_t kind = ((const struct tvg_torch *)seen->entry->detail)->kind;
+        if (kind != TVG_KIND_GEMM && kind != TVG_KIND_CONV)
+            tvg_guard.beside++;
         call->start = start;
         tvg_call_end_at(call, tvg_slot_find(call, seen->entry, &seen->key), end, tensor[0].data, tensor[1].data, tensor[2].data);
     }

@@ -86,7 +86,7 @@ static inline void tvg_call_end(struct tvg_call *call, const struct tvg_slot *sl
 
 /* The same for one that ended at `end`, where its shape was known only afterwards. */
 static inline void tvg_call_end_at(struct tvg_call *call, const struct tvg_slot *slot, uint64_t end, const void *a, const void *b, const void *c);
-/* Changes whenever the thread records an op: tells whether one was recorded in between. */
+/* Changes whenever the thread records an op, but for those that tvg_guard.beside counts: tells whether a product was recorded in between. */
 static inline uint64_t tvg_recorded_mark(void);
 
 /* For nets that learn of an op after the fact (graph nodes, GPU kernels): one op with given ticks, outside any guard. The op is interned

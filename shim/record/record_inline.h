@@ -34,6 +34,7 @@ struct tvg_guard {
     uint32_t nested;             /* calls taken as nested since the last outermost one */
     uint32_t writing;            /* 1: a record is being written, the ring must not be touched by who interrupts; 2: in the slow path */
     uint32_t skipped;
+    uint32_t beside;             /* recorded ops that hooks said are no products: see tvg_recorded_mark */
 };
 extern __thread struct tvg_guard tvg_guard __attribute__((tls_model("initial-exec")));
 
@@ -156,7 +157,7 @@ TVG_HOT void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, co
 TVG_HOT uint64_t tvg_recorded_mark(void)
 {
     const struct tvg_thread *thread = tvg_guard.thread;
-    return thread ? ((uintptr_t)thread->ring << 32) + __atomic_load_n(&thread->ring->committed, __ATOMIC_RELAXED) : 0;
+    return thread ? ((uintptr_t)thread->ring << 32) + __atomic_load_n(&thread->ring->committed, __ATOMIC_RELAXED) - tvg_guard.beside : 0;
 }
 
 #endif

@@ -518,52 +518,104 @@ static void expand(const struct line *line, const struct element_type *type)
 
 static const struct element_type *type_named(const char *letter);
 
-/* tensors KIND LABEL TYPE NAME | ARGUMENTS [+all] [+otherwise]: a function of PyTorch, patched as inline ones are. TYPE "-": as the tensors say. */
-static void read_tensors(char **rest)
+/* What an argument of a `tensors` line is. */
+struct tensor_role {
+    const char *word;
+    enum { PASSED, PACKED, TENSOR_A, TENSOR_B, TENSOR_C, TENSOR_AC, ALSO, OPTIONALLY } role;
+    int offset; /* from the address that is given to where the tensor lies */
+};
+static const struct tensor_role tensor_roles[] = {
+    {"p", PASSED, 0}, {"d", PASSED, 0}, {"this", PACKED, 0}, {"a", TENSOR_A, 0}, {"b", TENSOR_B, 0}, {"c", TENSOR_C, 0}, {"ac", TENSOR_AC, 0},
+    {"e", ALSO, 0}, {"o", OPTIONALLY, 1}, {"result", TENSOR_C, 0}, {"results2", TENSOR_C, 8}, {"results3", TENSOR_C, 16}}; /* a tuple's first lies last */
+
+/* A `tensors` line without its words: the patterns of label and name, and the body's parts. */
+struct tensors {
+    const char *kind, *label, *type, *name;
+    char list[512], typed[512], operand[4][48], also[256];
+    bool all, otherwise;
+};
+
+/* '?' is the word; <...> is an identifier behind its length, as in mangled names. */
+static void fill_pattern(char *out, size_t size, const char *pattern, const char *word)
 {
-    static const char *const words[] = {"result", "results2", "results3", "this", "a", "b", "c", "p", "d"};
-    char *head[4], *word, list[512] = "", typed[512] = "", operand[4][48] = {"NULL", "NULL", "NULL", "NULL"};
-    bool all = false, otherwise = false;
-    int count = 0;
-    for (int i = 0; i < 4; i++)
-        if (!(head[i] = strtok_r(NULL, " \t\n", rest)))
-            fail("tensors KIND LABEL TYPE NAME | ARGUMENTS", NULL);
-    if (!(word = strtok_r(NULL, " \t\n", rest)) || strcmp(word, "|") != 0)
-        fail("'|' is missing behind the name", head[3]);
-    while ((word = strtok_r(NULL, " \t\n", rest)) != NULL) {
-        size_t which = 0;
-        if (strcmp(word, "+all") == 0 || strcmp(word, "+otherwise") == 0) {
-            *(word[1] == 'a' ? &all : &otherwise) = true;
-            continue;
-        }
-        while (which < sizeof words / sizeof *words && strcmp(words[which], word) != 0)
-            which++;
-        if (which == sizeof words / sizeof *words)
-            fail("no such argument", word);
-        size_t used = strlen(list), used_typed = strlen(typed);
-        snprintf(list + used, sizeof list - used, "%sx%d", count ? ", " : "", count);
-        snprintf(typed + used_typed, sizeof typed - used_typed, "%s%s x%d", count ? ", " : "", word[0] == 'd' ? "double" : "uintptr_t", count);
-        int role = strcmp(word, "this") == 0 ? 0 : word[0] == 'a' ? 1 : word[0] == 'b' ? 2 : word[0] == 'c' || word[0] == 'r' ? 3 : -1;
-        if (role >= 0) /* of a tuple the first tensor lies last */
-            snprintf(operand[role], sizeof operand[role], "(const void *)(x%d + %d)", count, word[0] == 'r' && word[6] ? 8 * (word[7] - '1') : 0);
-        if (++count == ARGS_MAX)
-            fail("too many arguments", head[3]);
+    char identifier[NAME_MAX_LENGTH];
+    size_t used = 0;
+    for (; *pattern && used + 1 < size; pattern++) {
+        const char *end = *pattern == '<' ? strchr(pattern, '>') : NULL;
+        if (*pattern == '?' && word)
+            used += (size_t)snprintf(out + used, size - used, "%s", word);
+        else if (end) {
+            char inner[NAME_MAX_LENGTH];
+            snprintf(inner, sizeof inner, "%.*s", (int)(end - pattern - 1), pattern + 1);
+            fill_pattern(identifier, sizeof identifier, inner, word);
+            used += (size_t)snprintf(out + used, size - used, "%zu%s", strlen(identifier), identifier);
+            pattern = end;
+        } else
+            out[used++] = *pattern;
     }
-    char detail[64], body[64];
+    if (used + 1 >= size)
+        fail("too long", pattern);
+    out[used] = 0;
+}
+
+static void print_tensors(const struct tensors *line, const char *word)
+{
+    char name[NAME_MAX_LENGTH], label[NAME_MAX_LENGTH], detail[64], body[64];
+    fill_pattern(name, sizeof name, line->name, word);
+    fill_pattern(label, sizeof label, line->label, word);
     snprintf(detail, sizeof detail, "&torch_%d", number);
     snprintf(body, sizeof body, "body_torch_%d", number);
     if (output == TO_C) {
-        printf("static const struct tvg_torch torch_%d = {\"%s\", TVG_KIND_", number, head[1]);
-        print_upper(head[0]);
+        printf("static const struct tvg_torch torch_%d = {\"%s\", TVG_KIND_", number, label);
+        print_upper(line->kind);
         for (int i = 0; i < 4; i++) {
             printf(", TVG_TYPE_");
-            print_upper(strcmp(head[2], "-") == 0 ? "none" : type_named(head[2])->storage[i]);
+            print_upper(strcmp(line->type, "-") == 0 ? "none" : type_named(line->type)->storage[i]);
         }
-        printf(", %d};\ntypedef uintptr_t real_torch_%d(%s);\nTVG_BODY uintptr_t %s(%s)\n{\n    TVG_TAKE_ENTRY(entry);\n"
-               "    TVG_TORCH_%s(entry, real_torch_%d, (%s), %s, %s, %s, %s);\n}\n",
-               otherwise, number, typed, body, typed, otherwise ? "OTHERWISE" : "BODY", number, list, operand[0], operand[1], operand[2], operand[3]);
+        printf("};\ntypedef uintptr_t real_torch_%d(%s);\nTVG_BODY uintptr_t %s(%s)\n{\n    TVG_TAKE_ENTRY(entry);\n"
+               "    const struct tvg_torch_operands operands = {%s, %s, %s, %s, {%s}};\n    TVG_TORCH_%s(entry, real_torch_%d, (%s), operands);\n}\n",
+               number, line->typed, body, line->typed, line->operand[0], line->operand[1], line->operand[2], line->operand[3], line->also[0] ? line->also : "0",
+               line->otherwise ? "OTHERWISE" : "BODY", number, line->list);
     }
-    print_rule((struct rule){head[3], "tvg_torch_describe", detail, body, "TVG_BY_SYMBOL", NULL, 0, all});
+    print_rule((struct rule){name, "tvg_torch_describe", detail, body, "TVG_BY_SYMBOL", NULL, 0, line->all});
+}
+
+/* tensors KIND LABEL TYPE NAME | ARGUMENTS [+all] [+otherwise] [= WORDS]: functions of PyTorch, patched as inline ones are. */
+static void read_tensors(char **rest)
+{
+    struct tensors line = {.kind = strtok_r(NULL, " \t\n", rest), .label = strtok_r(NULL, " \t\n", rest), .type = strtok_r(NULL, " \t\n", rest),
+                           .name = strtok_r(NULL, " \t\n", rest), .operand = {"NULL", "NULL", "NULL", "NULL"}};
+    char *word = strtok_r(NULL, " \t\n", rest);
+    int count = 0;
+    if (!word || strcmp(word, "|") != 0)
+        fail("tensors KIND LABEL TYPE NAME | ARGUMENTS", line.name);
+    while ((word = strtok_r(NULL, " \t\n", rest)) != NULL && strcmp(word, "=") != 0) {
+        const struct tensor_role *role = tensor_roles, *end = tensor_roles + sizeof tensor_roles / sizeof *tensor_roles;
+        if (strcmp(word, "+all") == 0 || strcmp(word, "+otherwise") == 0) {
+            *(word[1] == 'a' ? &line.all : &line.otherwise) = true;
+            continue;
+        }
+        while (role < end && strcmp(role->word, word) != 0)
+            role++;
+        if (role == end)
+            fail("no such argument", word);
+        size_t used = strlen(line.list), used_typed = strlen(line.typed), used_also = strlen(line.also);
+        snprintf(line.list + used, sizeof line.list - used, "%sx%d", count ? ", " : "", count);
+        snprintf(line.typed + used_typed, sizeof line.typed - used_typed, "%s%s x%d", count ? ", " : "", word[0] == 'd' ? "double" : "uintptr_t", count);
+        if (role->role == ALSO || role->role == OPTIONALLY)
+            snprintf(line.also + used_also, sizeof line.also - used_also, "x%d + %d, ", count, role->offset);
+        else if (role->role != PASSED)
+            for (int i = 0; i < 4; i++)
+                if (i + PACKED == (int)role->role || (role->role == TENSOR_AC && (i == 1 || i == 3)))
+                    snprintf(line.operand[i], sizeof line.operand[i], "(const void *)(x%d + %d)", count, role->offset);
+        if (++count == ARGS_MAX)
+            fail("too many arguments", line.name);
+    }
+    if (!word)
+        print_tensors(&line, NULL);
+    else
+        while ((word = strtok_r(NULL, " \t\n", rest)) != NULL)
+            print_tensors(&line, word);
 }
 
 static const struct element_type *type_named(const char *letter)

@@ -1,5 +1,6 @@
 """PyTorch on the CPU: FLOP of single products and of whole models against torch's own formulas, or the textbook where it has none."""
 import json
+from collections import Counter
 
 import pytest
 from stack_lib import Pair, stack_python
@@ -77,3 +78,33 @@ def test_compiled_model(tmp_path):
     # products stay calls of the library; what is fused around them is generated code, which nothing catches
     pair, ops = run("torch_models.py", tmp_path, "llama:compiled", environment={"TORCHINDUCTOR_CACHE_DIR": tmp_path / "inductor"}, timeout=600)
     assert sum(op["flop"] for op in ops["llama:compiled"]) == sum(flop for _, flop in pair.answer["llama:compiled"]["products"])
+
+
+def test_operations_beyond_products(tmp_path):
+    pair, ops = run("torch_beyond.py", tmp_path, environment={"TVG_OPS": "all"})
+    wrong = {}
+    for name, expected in pair.answer.items():
+        found = [(op["kind"], op["function"], op["bytes"], op["flop"]) for op in ops[name]]
+        made = [kind for kind, *_ in found[:-1]]  # a number became a tensor, an operand was made
+        if found[-1:] != [(expected["kind"], expected["function"], expected["bytes"], 0)] or not set(made) <= {"copy", "memset"}:
+            wrong[name] = found, expected
+    assert not wrong and len(pair.answer) > 60
+    short = {"float32": "f32", "bfloat16": "bf16", "bool": "bool", "int64": "i64", "qint8": "i8"}
+    assert not {name for name, expected in pair.answer.items() if ops[name][-1]["types"][2] != short[expected["output"]]}
+    assert [op["types"][:3] for op in ops["cast"]] == [["f32", "none", "bf16"]]
+    assert all(op["net"] == "inline" for op in ops["softmax"] + ops["copy"])
+
+
+def test_models_with_all_operations(tmp_path):
+    pair, ops = run("torch_models.py", tmp_path, "llama:f32", "minilm:f32", "resnet18:f32", environment={"TVG_OPS": "all"})
+    called = {"aten.add": "add", "aten.add_": "add", "aten.mul": "mul", "aten.native_layer_norm": "layer_norm", "aten.gelu": "gelu", "aten.silu": "silu", "aten.where": "where",
+              "aten.cat": "cat", "aten.pow": "pow_Tensor_Scalar", "aten.mean": "mean", "aten.rsqrt": "rsqrt", "aten.neg": "neg", "aten.embedding": "index_select",
+              "aten.native_batch_norm": "batch_norm", "aten.relu_": "relu_", "aten.max_pool2d_with_indices": "max_pool2d", "aten.tanh": "tanh"}
+    for model, answer in pair.answer.items():
+        assert one_by_one(answer["products"], [op["flop"] for op in ops[model] if op["flop"]])
+        expected = Counter()
+        for operator, count in answer["operators"].items():
+            if operator in called:
+                expected[called[operator]] += count
+        found = Counter(op["function"] for op in ops[model])
+        assert {name: found[name] for name in expected} == expected and len(expected) >= 5

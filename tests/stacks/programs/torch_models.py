@@ -1,7 +1,7 @@
 """torch_models.py WINDOWS MODEL:FORM...: one pass of each model on the CPU.
 
-Prints as JSON for each the digest of its output and the products of the model in floating point in their order, [operator, FLOP] each, by
-torch's own table of formulas. Into the file WINDOWS goes when the passes were computed (CLOCK_MONOTONIC, ns).
+Prints as JSON for each the digest of its output, the products of the model in floating point in their order, [operator, FLOP] each, by
+torch's own table of formulas, and how often each operator was reached. Into the file WINDOWS goes when the passes were computed (CLOCK_MONOTONIC, ns).
 """
 import hashlib
 import importlib.util
@@ -32,13 +32,15 @@ class Reference(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.products = []
+        self.products, self.operators = [], {}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         output = function(*args, **(kwargs or {}))
+        name = str(function._overloadpacket)
+        self.operators[name] = self.operators.get(name, 0) + 1
         formula = self.formulas.get(function._overloadpacket)
         if formula:
-            self.products.append([str(function._overloadpacket), int(formula(*args, **(kwargs or {}), out_val=output))])
+            self.products.append([name, int(formula(*args, **(kwargs or {}), out_val=output))])
         return output
 
 
@@ -107,7 +109,8 @@ def one_pass(name, form):
     begin = time.monotonic_ns()
     output = run(model)
     window = [begin, time.monotonic_ns()]
-    answer = {"digest": hashlib.sha256(output.float().numpy().tobytes()).hexdigest(), "products": reference.products}
+    answer = {"digest": hashlib.sha256(output.float().numpy().tobytes()).hexdigest(), "products": reference.products,
+              "operators": reference.operators}
     if name == "minilm":
         answer["nearest"] = int((output[0] @ output[1:].T).argmax())
     return answer, window
