@@ -31,11 +31,13 @@ struct control {
 struct span {
     const uint64_t *begin, *end, *room;
 };
+/* std::string. Libraries built with the older of libstdc++'s layouts have one word, the characters, behind their length and two numbers. */
 struct text {
     const char *at;
     uint64_t length;
     char inside[16];
 };
+static const char *const type_name_symbols[] = {"_ZNK2ov7element4Type13get_type_nameB5cxx11Ev", "_ZNK2ov7element4Type13get_type_nameEv"};
 /* MemoryDesc: vtable, what kind it is, the shape: whether it is dynamic (a byte or a number of 4 bytes), bounds, the dimensions. */
 struct desc {
     const uintptr_t *vtable;
@@ -113,33 +115,51 @@ static const char *class_in(const char *typeinfo_name, int *length)
     return at;
 }
 
-static bool text_at(const uintptr_t *word, const struct text **text, bool known)
+static bool has_old_strings(void)
 {
-    const struct text *there = (const struct text *)word;
-    *text = there;
-    return there->at && there->length < 1 << 16 &&
-           (there->at == there->inside || known ||
-            tvg_can_read((const void *)((uintptr_t)there->at & ~(uintptr_t)7), (size_t)(there->length / 8 + 2) * 8)) &&
-           there->at[there->length] == 0;
+    static int known; /* 1: newer layout, 2: older */
+    int which = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (!which)
+        __atomic_store_n(&known, which = tvg_inline_symbol(NULL, type_name_symbols[0]) ? 1 : 2, __ATOMIC_RELAXED);
+    return which == 2;
+}
+
+/* The string at `word`: its characters, and its length; NULL when it is none. `known`: it was one before. */
+static const char *text_at(const uintptr_t *word, uint64_t *length, bool known)
+{
+    const struct text *text = (const struct text *)word;
+    const char *at = text->at;
+    const uint64_t *before = (const uint64_t *)(const void *)at - 3;
+    if (!at || (has_old_strings() && ((uintptr_t)at % 8 || (!known && !tvg_can_read(before, 24)))))
+        return NULL;
+    *length = has_old_strings() ? *before : text->length;
+    size_t words = (size_t)(*length / 8 + 2);
+    if (*length >= 1 << 16 || (!known && at != text->inside && !tvg_can_read((const void *)((uintptr_t)at & ~(uintptr_t)7), words * 8)))
+        return NULL;
+    return at[*length] == 0 ? at : NULL;
 }
 
 /* The name of a type most often begins with that of the class ("FullyConnectedCompressed"); not that of recurrent nodes. */
-static bool is_type_name(const struct text *text, const struct tvg_ov_node *node)
+static bool is_type_name(const char *text, uint64_t length, const struct tvg_ov_node *node)
 {
-    return (text->length >= (uint64_t)node->class_length && memcmp(text->at, node->class, (size_t)node->class_length) == 0) ||
-           (tvg_ov_is(node, "RNN") && (strncmp(text->at, "LSTM", 4) == 0 || strncmp(text->at, "GRU", 3) == 0 || strncmp(text->at, "RNN", 3) == 0));
+    return (length >= (uint64_t)node->class_length && memcmp(text, node->class, (size_t)node->class_length) == 0) ||
+           (tvg_ov_is(node, "RNN") && (strncmp(text, "LSTM", 4) == 0 || strncmp(text, "GRU", 3) == 0 || strncmp(text, "RNN", 3) == 0));
 }
 
 /* The node's name stands before the name of its type. */
 static void find_name(struct tvg_ov_node *node)
 {
     const uintptr_t *word = node->object;
-    const struct text *text;
-    for (uint16_t at = 5; !name_word && at + 4 < NODE_WORDS; at++)
-        if (word[at + 1] > 2 && word[at + 1] < 64 && text_at(word + at, &text, false) && is_type_name(text, node) && text_at(word + at - 4, &text, false))
-            __atomic_store_n(&name_word, (uint16_t)(at - 4), __ATOMIC_RELAXED);
-    if (name_word && text_at(word + name_word, &text, true))
-        snprintf(node->name, sizeof node->name, "%.*s", (int)text->length, text->at);
+    const uint16_t size = has_old_strings() ? 1 : sizeof(struct text) / 8;
+    uint64_t length;
+    for (uint16_t at = size; !name_word && at + size < NODE_WORDS; at++) {
+        const char *type = text_at(word + at, &length, false);
+        if (type && length > 2 && is_type_name(type, length, node) && text_at(word + at - size, &length, false))
+            __atomic_store_n(&name_word, (uint16_t)(at - size), __ATOMIC_RELAXED);
+    }
+    const char *name = name_word ? text_at(word + name_word, &length, true) : NULL;
+    if (name)
+        snprintf(node->name, sizeof node->name, "%.*s", (int)length, name);
 }
 
 bool tvg_ov_open(struct tvg_ov_node *node, const void *object, const char *library)
@@ -226,15 +246,15 @@ static uint8_t type_by_number(uint32_t number)
     if (known)
         return (uint8_t)(known - 1);
     void *(*get_name)(struct text *, const uint32_t *) = NULL;
-    void *symbol = tvg_inline_symbol(NULL, "_ZNK2ov7element4Type13get_type_nameB5cxx11Ev");
+    void *symbol = tvg_inline_symbol(NULL, type_name_symbols[has_old_strings()]);
     memcpy(&get_name, &symbol, sizeof symbol);
     if (!get_name)
         return TVG_TYPE_NONE;
     struct text text;
     char name[16] = "";
-    get_name(&text, &number);
-    if (text.at == text.inside) /* longer ones are no types of numbers */
-        memcpy(name, text.inside, sizeof name), name[15] = 0;
+    get_name(&text, &number); /* of what it allocates nothing is given back: nothing, or a few bytes for each type */
+    if (has_old_strings() || text.at == text.inside) /* longer ones are no types of numbers */
+        snprintf(name, sizeof name, "%s", text.at);
     unsigned type = tvg_type_by_name(name);
     for (size_t i = 0; type == TVG_TYPE_COUNT && i < sizeof others / sizeof *others; i++)
         if (strcmp(others[i].name, name) == 0)

@@ -1,6 +1,6 @@
 """OpenVINO: every product of each inference against ONNX shape inference of the model as written, for the sizes that ran."""
 import pytest
-from stack_lib import Pair, stack_python, tvg_json
+from stack_lib import Pair, pinned_python, stack_python, tvg_json
 
 # version that these figures were seen with: 2026.4.1
 CPU_HAS_BF16 = any("avx512_bf16" in line or "amx_bf16" in line for line in open("/proc/cpuinfo"))
@@ -60,3 +60,14 @@ def test_all_operations(tmp_path, model, others):
     named = {op["name"].removesuffix("/WithoutBiases"): op["flop"] for op in pair.ops if op["function"] in ("Convolution", "FullyConnected")}
     for name, flop in named.items():
         assert flop == products[name if name in products else name + "_product"]
+
+
+@pytest.mark.parametrize("version, is_known", [("2025.2.0", True), ("2024.6.0", False)])
+def test_other_versions(tmp_path, version, is_known):
+    """An older one of another layout of strings is read the same way; one whose virtual functions lie elsewhere is refused, and said."""
+    python = pinned_python(f"openvino-{version}", f"openvino=={version}", "onnx")
+    pair = Pair(python, "openvino_cases.py", tmp_path, "encoder", "qdq", "f32", 1, "open")
+    ops = [op for op in pair.ops if op["library"].startswith("libopenvino")]
+    assert sum(op["flop"] for op in ops) == (sum(sum(run.values()) for run in pair.answer["runs"]) if is_known else 0)
+    assert all("none" not in op["types"] for op in ops)
+    assert ("unknown-version" in str(tvg_json("coverage", "--json", pair.trace))) != is_known
