@@ -360,16 +360,42 @@ TVG_HOOK_BODY uintptr_t tvg_hook_ov_execute(uintptr_t object, uintptr_t stream, 
     return result;
 }
 
-/* ov::InferRequest::infer and wait: when they come back, nodes have run. */
-node_function tvg_hook_ov_infer;
-TVG_HOOK_BODY uintptr_t tvg_hook_ov_infer(uintptr_t request, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f)
+/* ov::InferRequest::infer, and wait of a request that was started: when they come back, nodes have run. Requests are kept by their addresses,
+ * until a node was seen. */
+static uintptr_t started[64];
+
+static void say_when_nothing_was_seen(void)
 {
-    TVG_TAKE_ENTRY(entry);
-    uintptr_t result = TVG_FUNCTION(node_function, tvg_target(entry, NULL))(request, b, c, d, e, f);
     int saved = errno;
     if (!__atomic_load_n(&any_seen, __ATOMIC_RELAXED))
         tvg_note("found-not-catchable", "OpenVINO", "inference was done, and no product of its CPU plugin was seen by then: a model without products, another "
                  "device, or a build that is not known");
     errno = saved;
+}
+
+node_function tvg_hook_ov_infer;
+TVG_HOOK_BODY uintptr_t tvg_hook_ov_infer(uintptr_t request, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f)
+{
+    TVG_TAKE_ENTRY(entry);
+    uintptr_t result = TVG_FUNCTION(node_function, tvg_target(entry, NULL))(request, b, c, d, e, f);
+    say_when_nothing_was_seen();
+    return result;
+}
+
+node_function tvg_hook_ov_start;
+TVG_HOOK_BODY uintptr_t tvg_hook_ov_start(uintptr_t request, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f)
+{
+    TVG_TAKE_ENTRY(entry);
+    __atomic_store_n(&started[request / 8 % 64], request, __ATOMIC_RELAXED);
+    return TVG_FUNCTION(node_function, tvg_target(entry, NULL))(request, b, c, d, e, f);
+}
+
+node_function tvg_hook_ov_wait;
+TVG_HOOK_BODY uintptr_t tvg_hook_ov_wait(uintptr_t request, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f)
+{
+    TVG_TAKE_ENTRY(entry);
+    uintptr_t result = TVG_FUNCTION(node_function, tvg_target(entry, NULL))(request, b, c, d, e, f);
+    if (__atomic_load_n(&started[request / 8 % 64], __ATOMIC_RELAXED) == request)
+        say_when_nothing_was_seen();
     return result;
 }
