@@ -1,9 +1,13 @@
 /* OpenVINO on the CPU: each node of a graph that runs is one op, with the shapes of the memory on its edges, whatever computes it (oneDNN, MLAS,
  * a kernel made at run time). Nodes inside nodes (loops, branches) are ops of their own. What can't be counted is noted. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "../../trace/op.h"
 #include "../intercept/resolve.h"
@@ -13,7 +17,7 @@
 
 enum form { FULLY_CONNECTED, MATMUL, CONVOLUTION, DECONVOLUTION, RECURRENT, ATTENTION, SUBGRAPH, UNCOUNTED, BEYOND };
 
-/* What the classes compute, and which inputs are the operands. */
+/* What the classes compute, and which inputs are the operands. Those that are not here are no products. */
 static const struct node_class {
     const char *class;
     enum form form;
@@ -29,6 +33,16 @@ static const struct node_class {
     {"Subgraph", SUBGRAPH, TVG_KIND_ELEMENTWISE, 0, 1},
     {"ScaledDotProductAttention", ATTENTION, TVG_KIND_ATTENTION, 0, 1},
     {"PagedAttention", UNCOUNTED, TVG_KIND_ATTENTION, 0, 1},
+    {"QKVProjection", UNCOUNTED, TVG_KIND_OTHER, 0, 1},
+    {"LLMMLP", UNCOUNTED, TVG_KIND_OTHER, 0, 1},
+    {"GatherMatmul", UNCOUNTED, TVG_KIND_OTHER, 0, 1},
+    {"Interaction", UNCOUNTED, TVG_KIND_OTHER, 0, 1},
+    {"BinaryConvolution", UNCOUNTED, TVG_KIND_CONV, 0, 1},
+    {"GatedDeltaNet", UNCOUNTED, TVG_KIND_RNN, 0, 1},
+    {"PagedGatedDeltaNet", UNCOUNTED, TVG_KIND_RNN, 0, 1},
+    {"SelectiveSSM", UNCOUNTED, TVG_KIND_RNN, 0, 1},
+    {"PagedSelectiveSSM", UNCOUNTED, TVG_KIND_RNN, 0, 1},
+    {"PagedCausalConv1D", UNCOUNTED, TVG_KIND_CONV, 0, 1},
     {"Eltwise", BEYOND, TVG_KIND_ELEMENTWISE, 0, 1},
     {"SoftMax", BEYOND, TVG_KIND_SOFTMAX, 0, 1},
     {"LogSoftmax", BEYOND, TVG_KIND_SOFTMAX, 0, 1},
@@ -49,7 +63,7 @@ static const struct node_class {
 
 static const struct node_class *class_of(const struct tvg_ov_node *node)
 {
-    static const struct node_class other = {"", UNCOUNTED, TVG_KIND_OTHER, 0, 1};
+    static const struct node_class other = {"", BEYOND, TVG_KIND_OTHER, 0, 1};
     for (size_t i = 0; i < sizeof node_classes / sizeof *node_classes; i++)
         if (tvg_ov_is(node, node_classes[i].class))
             return &node_classes[i];
@@ -236,10 +250,9 @@ static int shape_subgraph(struct tvg_op *op, const struct tvg_ov_node *node, str
     return count;
 }
 
-/* False: not to be recorded. */
-static bool describe(struct tvg_op *op, const struct tvg_ov_node *node, struct operands *x, const char *library)
+/* False: not to be recorded, or not yet: what is no product may have an output whose shape depends on its data. */
+static bool describe(struct tvg_op *op, const struct tvg_ov_node *node, const struct node_class *class, struct operands *x)
 {
-    const struct node_class *class = class_of(node);
     tvg_ov_input(node, class->a, &x->a);
     tvg_ov_input(node, class->b, &x->b);
     bool is_read = tvg_ov_output(node, 0, &x->c);
@@ -289,6 +302,8 @@ static bool describe(struct tvg_op *op, const struct tvg_ov_node *node, struct o
     case BEYOND:
         give(op, x);
         counted = true;
+        if (!is_read)
+            return false;
         break;
     case UNCOUNTED:
         break;
@@ -301,13 +316,74 @@ static bool describe(struct tvg_op *op, const struct tvg_ov_node *node, struct o
         op->flags |= TVG_OP_DIMS_UNSURE;
         char subject[128];
         snprintf(subject, sizeof subject, "OpenVINO %.*s", node->class_length, node->class);
-        tvg_note(is_read ? "found-not-catchable" : "unknown-version", is_read ? subject : library,
-                 is_read ? "its FLOP are not counted: only time and operands are known" : "a tensor's descriptor is laid out in an unknown way");
+        if (is_read)
+            tvg_note("found-not-catchable", subject, "its FLOP are not counted: only time and operands are known");
+        else
+            tvg_note("unknown-version", subject, "a tensor's descriptor is laid out in an unknown way");
     }
     return true;
 }
 
+/* What the thread is about to record, while its description may be asked for: the dictionary knows it by a hash of its content. */
+static __thread const struct tvg_op *described __attribute__((tls_model("initial-exec")));
+
+tvg_describe tvg_ov_describe;
+void tvg_ov_describe(const struct tvg_entry *entry, const struct tvg_key *key, struct tvg_op *op)
+{
+    struct tvg_op found = *op; /* what is known of the call */
+    (void)entry, (void)key;
+    *op = *described;
+    op->library = found.library, op->net = found.net, op->device = found.device;
+    op->caller = found.caller, op->caller_library = found.caller_library, op->caller_offset = found.caller_offset;
+}
+
+static struct tvg_slot *find_slot(struct tvg_call *call, const struct tvg_entry *entry, const struct tvg_op *op, const void *caller)
+{
+    const size_t begin = offsetof(struct tvg_op, kind), end = offsetof(struct tvg_op, caller);
+    XXH128_hash_t content = XXH3_128bits((const char *)op + begin, end - begin);
+    uint64_t texts = XXH3_64bits(op->function, strlen(op->function));
+    if (op->name)
+        texts = XXH3_64bits_withSeed(op->name, strlen(op->name), texts);
+    struct tvg_key key = {{entry->number, content.low64, content.high64, texts, op->flop ^ op->bytes << 1, (uintptr_t)caller}};
+    described = op;
+    struct tvg_slot *slot = tvg_slot_find(call, entry, &key);
+    described = NULL;
+    return slot;
+}
+
+static struct tvg_slot *describe_and_find(struct tvg_call *call, const struct tvg_entry *entry, const struct tvg_ov_node *node, const struct node_class *class,
+                                          struct operands *x, const void *caller)
+{
+    char function[64];
+    struct tvg_op op;
+    memset(&op, 0, sizeof op); /* padding too: it is hashed */
+    memset(x, 0, sizeof *x);
+    snprintf(function, sizeof function, "%.*s", node->class_length, node->class);
+    op.function = function;
+    if (tvg_all_operations() && node->name[0]) /* what stands around a product is told by the node */
+        op.name = node->name;
+    return describe(&op, node, class, x) ? find_slot(call, entry, &op, caller) : NULL;
+}
+
+static bool has_other_output(const struct tvg_ov_node *node, const struct operands *x)
+{
+    struct tvg_ov_tensor now;
+    return tvg_ov_output(node, 0, &now) && (now.elements != x->c.elements || now.rank != x->c.rank);
+}
+
 static bool any_seen; /* a node that ran */
+
+/* Whether the entry's slot is that of an executing function: one that once had a stream for its argument. */
+static bool is_executing(const struct tvg_entry *entry, const void *argument)
+{
+    static uint8_t proved[1 << 16];
+    if (!__atomic_load_n(&proved[entry->number], __ATOMIC_RELAXED)) {
+        if (!tvg_ov_is_stream(argument))
+            return false;
+        __atomic_store_n(&proved[entry->number], 1, __ATOMIC_RELAXED);
+    }
+    return true;
+}
 
 /* Virtual functions of a node whose second argument is the stream; any others that a wrong slot may give are passed on whole. */
 typedef uintptr_t node_function(uintptr_t node, uintptr_t stream, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f);
@@ -321,42 +397,31 @@ TVG_HOOK_BODY uintptr_t tvg_hook_ov_execute(uintptr_t object, uintptr_t stream, 
     struct tvg_call call __attribute__((cleanup(tvg_call_release)));
     if (!tvg_call_begin(&call, __builtin_frame_address(0)))
         return real(object, stream, c, d, e, f);
-    static uint8_t proved[1 << 16]; /* by entry: its slot is that of an executing function */
     int saved = errno;
-    bool is_sure = __atomic_load_n(&proved[entry->number], __ATOMIC_RELAXED);
-    if (!is_sure && tvg_ov_is_stream((const void *)stream)) {
-        is_sure = true;
-        __atomic_store_n(&proved[entry->number], 1, __ATOMIC_RELAXED);
+    struct tvg_ov_node node;
+    const struct node_class *class = NULL;
+    struct operands operands = {0};
+    struct tvg_slot *slot = NULL;
+    __atomic_store_n(&any_seen, true, __ATOMIC_RELAXED);
+    if (!is_executing(entry, (const void *)stream))
+        tvg_note("unknown-version", tvg_object_name(caller, NULL), "the functions that execute a node are not where they are known to be: nothing is recorded");
+    else if (tvg_ov_open(&node, (const void *)object)) {
+        class = class_of(&node);
+        if (class->form != ATTENTION)
+            slot = describe_and_find(&call, entry, &node, class, &operands, caller);
     }
     errno = saved;
-    uint64_t start = tvg_now();
+    call.start = tvg_now();
     uintptr_t result = real(object, stream, c, d, e, f);
     uint64_t end = tvg_now();
-    saved = errno;
-    tvg_call_release(&call);
-    call.thread = NULL;
-    const char *library = tvg_object_name(caller, NULL);
-    __atomic_store_n(&any_seen, true, __ATOMIC_RELAXED);
-    struct tvg_ov_node node;
-    struct operands operands = {0};
-    if (!is_sure)
-        tvg_note("unknown-version", library, "the functions that execute a node are not where they are known to be: nothing is recorded");
-    else if (tvg_ov_open(&node, (const void *)object, library)) {
-        char function[64];
-        struct tvg_op op = {.library = library, .function = function, .net = TVG_NET_VTABLE, .device = -1, .caller = (uint64_t)(uintptr_t)caller};
-        snprintf(function, sizeof function, "%.*s", node.class_length, node.class);
-        if (tvg_all_operations() && node.name[0]) /* what stands around a product is told by the node */
-            op.name = node.name;
-        if (describe(&op, &node, &operands, library)) {
-            tvg_op_count(&op);
-            uint32_t id = tvg_op_intern(&op);
-            if (id != UINT32_MAX)
-                tvg_op_record(id, start, end, operands.a.data, operands.b.data, operands.c.data);
-            else
-                tvg_op_record_wide(&op, start, end, operands.a.data, operands.b.data, operands.c.data);
-        }
+    /* Known now only: in which type attention keeps what it keeps, and sizes that depend on the data. */
+    if (class && (class->form == ATTENTION || (class->form == BEYOND && has_other_output(&node, &operands)))) {
+        saved = errno;
+        slot = describe_and_find(&call, entry, &node, class, &operands, caller);
+        errno = saved;
     }
-    errno = saved;
+    if (slot)
+        tvg_call_end_at(&call, slot, end, operands.a.data, operands.b.data, operands.c.data);
     return result;
 }
 

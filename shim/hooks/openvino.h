@@ -29,7 +29,7 @@ struct tvg_ov_node {
 /* Whether `argument` is a reference to an oneDNN stream: what the executing functions get, so that a wrong slot of a vtable shows. */
 bool tvg_ov_is_stream(const void *argument);
 /* Opens the node at `object`. False, with a note, when its layout does not prove itself: each edge must name this very node and its port. */
-bool tvg_ov_open(struct tvg_ov_node *node, const void *object, const char *library);
+bool tvg_ov_open(struct tvg_ov_node *node, const void *object);
 bool tvg_ov_is(const struct tvg_ov_node *node, const char *class);
 /* The tensor at an input or output port, with the shape that it has now. False when there is none, or its descriptor does not prove itself. */
 bool tvg_ov_input(const struct tvg_ov_node *node, int port, struct tvg_ov_tensor *tensor);

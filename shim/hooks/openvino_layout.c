@@ -162,7 +162,7 @@ static void find_name(struct tvg_ov_node *node)
         snprintf(node->name, sizeof node->name, "%.*s", (int)length, name);
 }
 
-bool tvg_ov_open(struct tvg_ov_node *node, const void *object, const char *library)
+bool tvg_ov_open(struct tvg_ov_node *node, const void *object)
 {
     *node = (struct tvg_ov_node){.object = object};
     const char *class = tvg_class_of(object);
@@ -174,7 +174,7 @@ bool tvg_ov_open(struct tvg_ov_node *node, const void *object, const char *libra
     node->in = (const struct tvg_ov_edges *)((const uintptr_t *)object + at);
     node->out = node->in + 1;
     if (!node->class_length || !at || !is_edges(node->in, object, true, true) || !is_edges(node->out, object, false, true)) {
-        tvg_note("unknown-version", library, "a node is laid out in an unknown way: it is not recorded");
+        tvg_note("unknown-version", class ? class : "OpenVINO", "a node is laid out in an unknown way: it is not recorded");
         return false;
     }
     node->inputs = (int)((node->in->end - node->in->begin) / 2);

@@ -463,22 +463,24 @@ static void read_inline(char **rest)
     }
 }
 
-/* vtable CLASS SLOT BODY|- [+all]          the same for the virtual function in a slot, counted from 0, of the class with that typeinfo name; a
- *                                          '*' at its end stands for any ending
- * derived CLASS SLOT BODY|- [+all]         of every class that derives from it
+/* vtable CLASS SLOT BODY|- [DESCRIBE] [+all]    the same for the virtual function in a slot, counted from 0, of the class with that typeinfo name;
+ *                                          a '*' at its end stands for any ending
+ * derived CLASS SLOT BODY|- [DESCRIBE] [+all]   of every class that derives from it
  * override CLASS SLOT BODY WITNESS [+all]  in the first slot from that one on where CLASS has a function other than WITNESS's */
 static void read_vtable(const char *keyword, char **rest)
 {
     bool all = take_all(*rest), override = strcmp(keyword, "override") == 0;
     const char *name = strtok_r(NULL, " \t\n", rest), *slot = name ? strtok_r(NULL, " \t\n", rest) : NULL;
-    const char *body = slot ? strtok_r(NULL, " \t\n", rest) : NULL, *witness = body && override ? strtok_r(NULL, " \t\n", rest) : NULL;
-    if (!body || (override && !witness) || strtok_r(NULL, " \t\n", rest))
-        fail("vtable CLASS SLOT BODY, derived CLASS SLOT BODY, or override CLASS SLOT BODY WITNESS", name);
+    const char *body = slot ? strtok_r(NULL, " \t\n", rest) : NULL, *more = body ? strtok_r(NULL, " \t\n", rest) : NULL;
+    if (!body || (override && !more) || strtok_r(NULL, " \t\n", rest))
+        fail("vtable CLASS SLOT BODY [DESCRIBE], derived CLASS SLOT BODY [DESCRIBE], or override CLASS SLOT BODY WITNESS", name);
     bool only_found = strcmp(body, "-") == 0;
     if (output == TO_C && !only_found)
         printf("void %s(void);\n", body);
-    print_rule((struct rule){name, "NULL", "NULL", only_found ? "NULL" : body, strcmp(keyword, "derived") == 0 ? "TVG_BY_BASE" : "TVG_BY_CLASS", witness,
-                             atoi(slot), all});
+    if (output == TO_C && more && !override)
+        printf("tvg_describe %s;\n", more);
+    print_rule((struct rule){name, more && !override ? more : "NULL", "NULL", only_found ? "NULL" : body,
+                             strcmp(keyword, "derived") == 0 ? "TVG_BY_BASE" : "TVG_BY_CLASS", override ? more : NULL, atoi(slot), all});
 }
 
 static void expand(const struct line *line, const struct element_type *type)
