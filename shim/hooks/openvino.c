@@ -339,12 +339,12 @@ void tvg_ov_describe(const struct tvg_entry *entry, const struct tvg_key *key, s
 
 static struct tvg_slot *find_slot(struct tvg_call *call, const struct tvg_entry *entry, const struct tvg_op *op, const void *caller)
 {
-    const size_t begin = offsetof(struct tvg_op, kind), end = offsetof(struct tvg_op, caller);
+    const size_t begin = offsetof(struct tvg_op, kind), end = offsetof(struct tvg_op, caller), counts = offsetof(struct tvg_op, flop);
     XXH128_hash_t content = XXH3_128bits((const char *)op + begin, end - begin);
-    uint64_t texts = XXH3_64bits(op->function, strlen(op->function));
+    uint64_t given = XXH3_64bits((const char *)op + counts, sizeof *op - counts), texts = XXH3_64bits(op->function, strlen(op->function));
     if (op->name)
         texts = XXH3_64bits_withSeed(op->name, strlen(op->name), texts);
-    struct tvg_key key = {{entry->number, content.low64, content.high64, texts, op->flop ^ op->bytes << 1, (uintptr_t)caller}};
+    struct tvg_key key = {{entry->number, content.low64, content.high64, texts, given, (uintptr_t)caller}};
     described = op;
     struct tvg_slot *slot = tvg_slot_find(call, entry, &key);
     described = NULL;
