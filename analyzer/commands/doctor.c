@@ -179,9 +179,9 @@ static void check_perf(struct findings *findings)
         say(finding, MISSING, "this machine shows no PMU (%s); perf_event_paranoid is %s", strerror(cause), level);
         mend(finding, "virtual machines need a virtual PMU: choose an instance type that has one, or QEMU's -cpu host,pmu=on");
     }
-    finding = add(findings, "software-events", "software events (task clock, page faults)");
+    finding = add(findings, "software-events", "software events (CPU samples: dark time; page faults)");
     cause = try_event(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, true);
-    if (cause == 0) say(finding, OK, "they count for a user's own processes");
+    if (cause == 0) say(finding, OK, "they count for a user's own processes: where CPU time outside recorded ops went can be told");
     else {
         say(finding, MISSING, "%s; perf_event_paranoid is %s", strerror(cause), level);
         mend(finding, "sudo sysctl kernel.perf_event_paranoid=2 (in a container: a seccomp profile that lets perf_event_open pass)");

@@ -585,6 +585,56 @@ static void not_for_you(const struct tvg_report *report, FILE *out, struct tvg_s
     }
 }
 
+/* What was seen of the run's CPU time, library by library (the three with the most FLOP), and what was not: appended to `text`. */
+static int seen_and_dark(const struct tvg_profile *profile, char *text, int size, int used)
+{
+    enum { SHOWN = 3 };
+    const struct tvg_cpu_where *where = &profile->where;
+    struct { const char *name; double flop; } library[64];
+    unsigned count = 0, names = 0;
+    char name[128], flop[48];
+    double low, high;
+#define ADD(...) used += snprintf(text + used, used < size ? (size_t)(size - used) : 0, __VA_ARGS__)
+    for (uint32_t i = 0; i < profile->op_count; i++) {
+        const struct tvg_op *op = &profile->ops[i].op;
+        unsigned at = 0;
+        while (at < count && strcmp(library[at].name, op->library) != 0)
+            at++;
+        if (at == 64)
+            continue;
+        if (at == count)
+            library[count++].name = op->library, library[at].flop = 0;
+        library[at].flop += (double)op->flop * (double)profile->ops[i].count;
+    }
+    for (unsigned shown = 0; shown < SHOWN && shown < count && where->processes && profile->cpu_seconds > 0; shown++) {
+        unsigned most = shown;
+        for (unsigned i = shown; i < count; i++)
+            if (library[i].flop > library[most].flop)
+                most = i;
+        const char *chosen = library[most].name;
+        double chosen_flop = library[most].flop;
+        library[most] = library[shown];
+        ADD("%.40s: %s in %.0f %% of the CPU time | ", tvg_escape(name, sizeof name, chosen), tvg_show_si(flop, sizeof flop, chosen_flop, "FLOP"),
+            100 * fmin(1, tvg_library_cpu(profile, chosen) / profile->cpu_seconds));
+    }
+    tvg_dark_share(profile, &low, &high);
+    if (isfinite(low) && isfinite(high)) {
+        if (high - low < 0.01)
+            ADD("%.0f %% of CPU time is dark, outside recorded ops", 50 * (low + high));
+        else
+            ADD("%.0f-%.0f %% of CPU time is dark, outside recorded ops", 100 * low, 100 * high);
+        for (uint32_t i = 0; i < where->object_count && i < SHOWN && where->objects[i].dark_seconds > 0.1 * where->dark_seconds; i++)
+            ADD("%s%.60s", i ? ", " : ", mostly in ", tvg_show_object(name, sizeof name, &where->objects[i]));
+        ADD(" | ");
+    }
+    for (uint32_t i = 0; i < profile->note_count; i++)
+        names += strcmp(profile->notes[i].what, "found-not-catchable") == 0;
+    if (names)
+        ADD("%u name%s found but not catchable (tvg coverage) | ", names, names == 1 ? "" : "s");
+#undef ADD
+    return used < size ? used : size - 1;
+}
+
 static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_style style)
 {
     const struct tvg_profile *profile = report->profile;
@@ -605,23 +655,8 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
         ADD("priced as %s%s | ", report->device->title ? report->device->title : report->device->name, report->device->guessed ? "; no file fits this CPU: --device NAME" : "");
     if (energy->cross_check.value > 0)
         ADD("ops by instruction counts %s, by FLOP and bytes %s | ", tvg_show_joules(a, sizeof a, energy->cross_check.value), tvg_show_joules(b, sizeof b, energy->ops.value));
-    double dark_low, dark_high;
-    tvg_dark_share(profile, &dark_low, &dark_high);
-    if (isfinite(dark_low) && isfinite(dark_high) && !(energy->board_seconds > 0)) {
-        const struct tvg_cpu_where *where = &profile->where;
-        bool narrow = dark_high - dark_low < 0.01;
-        ADD("%.0f", 100 * (narrow ? (dark_low + dark_high) / 2 : dark_low));
-        if (!narrow)
-            ADD("-%.0f", 100 * dark_high);
-        ADD(" %% of CPU time is dark, outside recorded ops");
-        if (where->object_count && where->objects[0].dark_seconds > 0) {
-            char objects[3][128];
-            ADD(", mostly in ");
-            for (uint32_t i = 0, listed = 0; i < where->object_count && listed < 3 && where->objects[i].dark_seconds > 0.1 * where->dark_seconds; i++, listed++)
-                ADD("%s%.60s", listed ? ", " : "", tvg_show_object(objects[listed], sizeof objects[listed], &where->objects[i]));
-        }
-        ADD(" | ");
-    }
+    if (!(energy->board_seconds > 0))
+        used = seen_and_dark(profile, text, (int)sizeof text, used);
     ADD("recorded ops cover %.0f %% of the time | ops lost %llu", 100 * report->totals.time_coverage, (unsigned long long)damage->ops_lost);
     if (damage->bytes_skipped || damage->blocks_damaged || damage->cut_off)
         ADD(" | TRACE DAMAGED: %llu bytes in %u places unreadable%s: the figures cover what is whole", (unsigned long long)damage->bytes_skipped, damage->blocks_damaged,

@@ -13,7 +13,7 @@
 #include "tables.h"
 
 enum {
-    TICK_NS = 50000000,
+    TICK_NS = 100000000,
     SETTLE_NS = 2000000000,
     WRITE_NS = 1000000000,
     THREADS_MAX = 2048,
