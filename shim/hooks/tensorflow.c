@@ -11,6 +11,7 @@
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
 #include "blas.h"
+#include "described.h"
 
 enum { RUNNING_MAX = 64 };
 
@@ -166,34 +167,21 @@ TVG_HOOK_BODY uintptr_t tvg_hook_tensorflow_matmul(uintptr_t context, uintptr_t 
         return real(context, x, y, a, b, c, rest);
     int saved = errno;
     const uintptr_t argument[11] = {context, x, y, a, b, c, rest.word[0], rest.word[1], rest.word[2], rest.word[3], rest.word[4]};
-    struct tvg_op op = {.library = tvg_object_name(caller, NULL), .function = "LaunchBatchMatMul", .net = TVG_NET_INLINE, .device = -1, .caller = (uint64_t)(uintptr_t)caller};
+    struct tvg_op op = {.function = "LaunchBatchMatMul", .net = TVG_NET_INLINE, .device = -1};
     struct tensor tensor[3];
-    bool known = find_functions(caller) && describe(&op, tensor, argument, entry->name);
-    struct running *product = NULL;
-    uint32_t id = UINT32_MAX;
-    if (known) {
-        product = start_running(&tensor[2], op.k > op.m && op.k > op.n);
-        tvg_op_count(&op);
-        id = tvg_op_intern(&op);
-    } else {
+    if (!find_functions(caller) || !describe(&op, tensor, argument, entry->name)) {
         tvg_note("unknown-version", "TensorFlow", "the tensors of a product don't read as in any version that is known: it is not counted, but for panels that reach dnnl_sgemm");
         tvg_call_release(&call);
         call.thread = NULL;
+        errno = saved;
+        return real(context, x, y, a, b, c, rest);
     }
+    struct running *product = start_running(&tensor[2], op.k > op.m && op.k > op.n);
+    struct tvg_slot *slot = tvg_slot_described(&call, entry, &op, caller);
     errno = saved;
-    uint64_t start = tvg_now();
+    call.start = tvg_now();
     uintptr_t result = real(context, x, y, a, b, c, rest);
-    uint64_t end = tvg_now();
-    if (!known)
-        return result;
-    saved = errno;
+    tvg_call_end(&call, slot, tensor[0].data, tensor[1].data, tensor[2].data);
     stop_running(product);
-    tvg_call_release(&call);
-    call.thread = NULL;
-    if (id != UINT32_MAX)
-        tvg_op_record(id, start, end, tensor[0].data, tensor[1].data, tensor[2].data);
-    else
-        tvg_op_record_wide(&op, start, end, tensor[0].data, tensor[1].data, tensor[2].data);
-    errno = saved;
     return result;
 }

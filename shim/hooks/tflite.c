@@ -9,6 +9,7 @@
 #include "../intercept/resolve.h"
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
+#include "described.h"
 
 enum { RANK_MAX = 8, KERNEL_SUCCESS = 0 };
 
@@ -150,6 +151,24 @@ static bool read_operands(struct tensor operand[3], const struct kernel *kernel,
            read_tensor(&operand[2], output(context, node, 0));
 }
 
+/* A result whose size is only known when it has been computed. */
+static void record_late(struct tvg_call *call, uint64_t end, struct tvg_op *op, const struct kernel *kernel, void *context, const void *node, void *caller)
+{
+    int saved = errno;
+    struct tensor operand[3];
+    uint64_t start = call->start;
+    tvg_call_release(call);
+    call->thread = NULL;
+    if (kernel && read_operands(operand, kernel, context, node, caller) && describe(op, kernel->class, &operand[0], &operand[1], &operand[2])) {
+        op->library = tvg_object_name(caller, NULL);
+        op->caller = (uint64_t)(uintptr_t)caller;
+        tvg_op_count(op);
+        tvg_op_record(tvg_op_intern(op), start, end, operand[0].data, operand[1].data, operand[2].data);
+    } else
+        tvg_note("unknown-version", "TensorFlow Lite", "tensors of a kernel that don't read as in any version that is known: it is not counted");
+    errno = saved;
+}
+
 typedef int kernel_function(void *context, void *node);
 kernel_function tvg_hook_tflite_kernel;
 TVG_HOOK_BODY int tvg_hook_tflite_kernel(void *context, void *node)
@@ -160,27 +179,19 @@ TVG_HOOK_BODY int tvg_hook_tflite_kernel(void *context, void *node)
     struct tvg_call call __attribute__((cleanup(tvg_call_release)));
     if (!tvg_call_begin(&call, __builtin_frame_address(0)))
         return real(context, node);
-    uint64_t start = tvg_now();
-    int status = real(context, node);
-    uint64_t end = tvg_now();
     int saved = errno;
-    tvg_call_release(&call);
-    call.thread = NULL;
     const struct kernel *kernel = kernel_of(entry->name);
     struct tensor operand[3];
-    struct tvg_op op = {.library = tvg_object_name(caller, NULL), .function = kernel ? kernel->name : entry->name, .net = TVG_NET_INLINE, .device = -1,
-                        .caller = (uint64_t)(uintptr_t)caller};
-    if (status != KERNEL_SUCCESS)
-        ;
-    else if (kernel && read_operands(operand, kernel, context, node, caller) && describe(&op, kernel->class, &operand[0], &operand[1], &operand[2])) {
-        tvg_op_count(&op);
-        uint32_t id = tvg_op_intern(&op);
-        if (id != UINT32_MAX)
-            tvg_op_record(id, start, end, operand[0].data, operand[1].data, operand[2].data);
-        else
-            tvg_op_record_wide(&op, start, end, operand[0].data, operand[1].data, operand[2].data);
-    } else
-        tvg_note("unknown-version", "TensorFlow Lite", "tensors of a kernel that don't read as in any version that is known: it is not counted");
+    struct tvg_op op = {.function = kernel ? kernel->name : entry->name, .net = TVG_NET_INLINE, .device = -1};
+    struct tvg_slot *slot = NULL;
+    if (kernel && read_operands(operand, kernel, context, node, caller) && describe(&op, kernel->class, &operand[0], &operand[1], &operand[2]))
+        slot = tvg_slot_described(&call, entry, &op, caller);
     errno = saved;
+    call.start = tvg_now();
+    int status = real(context, node);
+    if (slot && status == KERNEL_SUCCESS)
+        tvg_call_end(&call, slot, operand[0].data, operand[1].data, operand[2].data);
+    else if (status == KERNEL_SUCCESS)
+        record_late(&call, tvg_now(), &op, kernel, context, node, caller);
     return status;
 }

@@ -9,6 +9,7 @@
 #include "../intercept/resolve.h"
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
+#include "described.h"
 
 enum { PENDING_MAX = 1024, DIMS_MAX = 29 };
 
@@ -99,18 +100,10 @@ static struct pending {
     int taken;
     struct invocable callback; /* the host's own */
     struct tvg_op op;
+    uint32_t op_id;
     uint64_t start;
     const void *a, *b, *c;
 } pending[PENDING_MAX];
-
-static void record(const struct tvg_op *op, uint64_t start, uint64_t end, const void *a, const void *b, const void *c)
-{
-    uint32_t id = tvg_op_intern(op);
-    if (id != UINT32_MAX)
-        tvg_op_record(id, start, end, a, b, c);
-    else
-        tvg_op_record_wide(op, start, end, a, b, c);
-}
 
 static void manage(uint8_t what, void **from, void **to)
 {
@@ -128,7 +121,10 @@ static void invoke(void **state)
     struct pending *call = state[0];
     uint64_t end = tvg_now();
     int saved = errno;
-    record(&call->op, call->start, end, call->a, call->b, call->c);
+    if (call->op_id != TVG_OP_ID_WIDE)
+        tvg_op_record(call->op_id, call->start, end, call->a, call->b, call->c);
+    else
+        tvg_op_record_wide(&call->op, call->start, end, call->a, call->b, call->c);
     errno = saved;
     call->callback.invoke(call->callback.state);
 }
@@ -178,28 +174,25 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xla_eigen(uintptr_t device, uintptr_t out, uint
     int64_t number[DIMS_MAX] = {(int64_t)first, (int64_t)second};
     for (int i = 2; i < function->dims; i++)
         number[i] = (int64_t)rest.word[i - 2];
-    struct tvg_op op = {.library = tvg_object_name(caller, NULL), .function = function->spatial ? "EigenConv" : "TypedMatMul", .net = TVG_NET_INLINE, .device = -1,
-                        .caller = (uint64_t)(uintptr_t)caller};
+    struct tvg_op op = {.function = function->spatial ? "EigenConv" : "TypedMatMul", .net = TVG_NET_INLINE, .device = -1};
     describe(&op, function, number);
-    tvg_op_count(&op);
+    struct tvg_slot *slot = tvg_slot_described(&call, entry, &op, caller);
     struct invocable *callback = (struct invocable *)rest.word[function->dims - 2];
     struct pending *later = is_invocable(callback, caller) ? take_place() : NULL;
     if (later) {
         later->op = op;
+        later->op.caller = (uint64_t)(uintptr_t)caller;
+        tvg_op_count(&later->op);
+        later->op_id = slot->op_id;
         later->a = (const void *)a, later->b = (const void *)b, later->c = (const void *)out;
         later->callback = *callback;
         *callback = (struct invocable){{later, NULL}, manage, invoke};
         later->start = tvg_now();
     }
     errno = saved;
-    uint64_t start = tvg_now();
+    call.start = tvg_now();
     uintptr_t result = real(device, out, a, b, first, second, rest);
-    uint64_t end = tvg_now();
-    saved = errno;
-    tvg_call_release(&call);
-    call.thread = NULL;
     if (!later)
-        record(&op, start, end, (const void *)a, (const void *)b, (const void *)out);
-    errno = saved;
+        tvg_call_end(&call, slot, (const void *)a, (const void *)b, (const void *)out);
     return result;
 }

@@ -11,6 +11,7 @@
 #include "../intercept/resolve.h"
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
+#include "described.h"
 #include "registry.h"
 
 enum { OPERATORS_MAX = 8192, ARGUMENTS = 6 + TVG_STACK_ARGUMENTS, TRANSPOSE_WEIGHTS = 1 };
@@ -313,27 +314,16 @@ TVG_HOOK_BODY int tvg_hook_xnn_run_operator(void *address, size_t node, size_t p
 {
     TVG_TAKE_ENTRY(entry);
     run_function *const real = TVG_FUNCTION(run_function, tvg_target(entry, NULL));
-    void *const caller = __builtin_return_address(0);
     struct operator *operator = tvg_registry_get(&known, address);
     if (!operator || !operator->shaped) /* not a product, or one that has been said */
         return real(address, node, part, pool);
     struct tvg_call call __attribute__((cleanup(tvg_call_release)));
     if (!tvg_call_begin(&call, __builtin_frame_address(0)))
         return real(address, node, part, pool);
-    int saved = errno;
-    operator->op.caller = (uint64_t)(uintptr_t)caller;
-    uint32_t id = tvg_op_intern(&operator->op);
-    errno = saved;
-    uint64_t start = tvg_now();
+    struct tvg_slot *slot = tvg_slot_described(&call, entry, &operator->op, __builtin_return_address(0));
+    call.start = tvg_now();
     int status = real(address, node, part, pool);
-    uint64_t end = tvg_now();
-    saved = errno;
-    tvg_call_release(&call);
-    call.thread = NULL;
-    if (status == 0 && id != UINT32_MAX)
-        tvg_op_record(id, start, end, operator->a, operator->b, operator->c);
-    else if (status == 0)
-        tvg_op_record_wide(&operator->op, start, end, operator->a, operator->b, operator->c);
-    errno = saved;
+    if (status == 0)
+        tvg_call_end(&call, slot, operator->a, operator->b, operator->c);
     return status;
 }

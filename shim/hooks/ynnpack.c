@@ -11,6 +11,7 @@
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
 #include "../record/sys.h"
+#include "described.h"
 #include "registry.h"
 #include "share.h"
 
@@ -740,13 +741,22 @@ TVG_HOOK_BODY int tvg_hook_ynn_invoke_runtime(void *object)
     struct tvg_call call __attribute__((cleanup(tvg_call_release)));
     if (!tvg_call_begin(&call, __builtin_frame_address(0)))
         return real(object);
+    struct runtime *runtime = tvg_registry_get(&runtimes, object);
+    if (runtime && runtime->node_count == 1) { /* most are one product */
+        const struct node *node = &runtime->nodes[0];
+        struct tvg_slot *slot = tvg_slot_described(&call, entry, &node->op, caller);
+        call.start = tvg_now();
+        int status = real(object);
+        if (status == 0)
+            tvg_call_end(&call, slot, operand(runtime, node, 0), operand(runtime, node, 1), operand(runtime, node, 2));
+        return status;
+    }
     uint64_t start = tvg_now();
     int status = real(object);
     uint64_t end = tvg_now();
     int saved = errno;
     tvg_call_release(&call);
     call.thread = NULL;
-    struct runtime *runtime = tvg_registry_get(&runtimes, object);
     if (!runtime)
         tvg_note("lost", "YNNPACK", "a graph whose making was not seen");
     else if (status == 0)

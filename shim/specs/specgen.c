@@ -382,14 +382,20 @@ static void print_spelling(const struct line *line, const struct spelling *spell
 }
 
 /* Takes "+all" from the end of a line: true when it was there. */
+static bool take_option(char *rest, const char *option)
+{
+    char *found = strstr(rest, option);
+    if (!found || (found[strlen(option)] && !isspace((unsigned char)found[strlen(option)])))
+        return false;
+    memset(found, ' ', strlen(option));
+    return true;
+}
+
 static bool take_all(char *rest)
 {
-    char *option = strchr(rest, '+');
-    bool all = option && strncmp(option, "+all", 4) == 0 && strspn(option + 4, " \t\n") == strlen(option + 4);
-    if (option && !all)
-        fail("no such option", option);
-    if (all)
-        *option = 0;
+    bool all = take_option(rest, "+all");
+    if (strchr(rest, '+'))
+        fail("no such option", strchr(rest, '+'));
     return all;
 }
 
@@ -444,15 +450,15 @@ static void print_rule(struct rule rule)
 
 static void read_inline(char **rest)
 {
-    bool all = take_all(*rest);
+    bool described = take_option(*rest, "+described"), all = take_all(*rest);
     const char *name = strtok_r(NULL, " \t\n", rest), *body = name ? strtok_r(NULL, " \t\n", rest) : NULL;
     const char *mark = name ? strchr(name, '?') : NULL, *word = body ? strtok_r(NULL, " \t\n", rest) : NULL;
     if (!body || !mark != !word)
-        fail("inline NAME BODY [+all], inline NAME -, or inline NAME? BODY WORD...", name);
+        fail("inline NAME BODY [+described] [+all], inline NAME -, or inline NAME? BODY WORD...", name);
     bool only_found = strcmp(body, "-") == 0;
     if (output == TO_C && !only_found)
         printf("void %s(void);\n", body);
-    struct rule rule = {name, "NULL", "NULL", only_found ? "NULL" : body, "TVG_BY_SYMBOL", NULL, 0, all};
+    struct rule rule = {name, described ? "tvg_described" : "NULL", "NULL", only_found ? "NULL" : body, "TVG_BY_SYMBOL", NULL, 0, all};
     if (!mark)
         print_rule(rule);
     for (; word; word = strtok_r(NULL, " \t\n", rest)) {
@@ -788,7 +794,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (output == TO_C)
-        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/hooks/torch.h\"\n#include \"shim/intercept/inline.h\"\n#include \"shim/sources/gpu.h\"\n\n", argv[first]);
+        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/hooks/described.h\"\n#include \"shim/hooks/torch.h\"\n#include \"shim/intercept/inline.h\"\n#include \"shim/sources/gpu.h\"\n\n", argv[first]);
     for (int i = first; i < argc; i++) {
         type_count = spelling_count[0] = spelling_count[1] = 0;
         read_file(argv[i]);
