@@ -139,17 +139,6 @@ static bool shape_convolution(struct tvg_op *op, const struct operands *x)
     return true;
 }
 
-/* On processors with AVX2 alone a depthwise convolution may run inside the one before it: its weights are then one more input. */
-static bool has_second_convolution(const struct tvg_ov_node *node, const struct operands *x)
-{
-    for (int port = 2; port < node->inputs; port++) {
-        struct tvg_ov_tensor tensor;
-        if (tvg_ov_input(node, port, &tensor) && tensor.rank == x->a.rank + 1)
-            return true;
-    }
-    return false;
-}
-
 /* Weights [directions, gates * H, I] and [directions, gates * H, H], a pair of inputs side by side; each step of each row meets both. */
 static bool count_recurrent(struct tvg_op *op, const struct tvg_ov_node *node, struct operands *x)
 {
@@ -215,6 +204,36 @@ static void give(struct tvg_op *op, const struct operands *x)
     op->bytes = op->bytes_a + op->bytes_b + op->bytes_c;
 }
 
+/* On processors with AVX2 alone a depthwise convolution of 3 x 3 may run inside the one before it: its weights are then one more input. */
+static bool has_depthwise(const struct tvg_ov_node *node, const struct operands *x, struct tvg_ov_tensor *weights)
+{
+    for (int port = 2; port < node->inputs; port++)
+        if (tvg_ov_input(node, port, weights) && weights->rank == x->a.rank + 1)
+            return true;
+    return false;
+}
+
+/* Both: what lies between them has no memory of its own, so its shape is that which the second one was made for. */
+static bool count_two_convolutions(struct tvg_op *op, const struct tvg_ov_node *node, struct operands *x, const struct tvg_ov_tensor *depthwise)
+{
+    struct operands first = *x;
+    if (!tvg_ov_fused_convolution(node, &first.c) || first.c.rank != x->c.rank || first.c.dim[1] != x->c.dim[1] || !shape_convolution(op, &first) ||
+        depthwise->dim[0] != x->c.dim[1] || depthwise->elements % (uint64_t)depthwise->dim[0] != 0)
+        return false;
+    for (int i = 2; i < x->c.rank; i++) {
+        int64_t out = x->c.dim[i], between = first.c.dim[i];
+        if (depthwise->dim[i + 1] != 3 || (between != out && (between - 1) / 2 + 1 != out)) /* padding 1, stride 1 or 2 */
+            return false;
+    }
+    tvg_op_count(op);
+    uint64_t flop = op->flop;
+    x->b.elements += depthwise->elements;
+    op->dim_count = op->dim_spatial = 0;
+    give(op, x);
+    op->flop = flop + 2 * x->c.elements * (depthwise->elements / (uint64_t)depthwise->dim[0]);
+    return true;
+}
+
 /* scores[Lq, Lk] over D, then mixed[Lq, D] over Lk: attention as op.h has it. Batch and heads are one dimension here. */
 static bool shape_attention(struct tvg_op *op, const struct tvg_ov_product *scores, const struct tvg_ov_product *mixed)
 {
@@ -263,6 +282,7 @@ static bool describe(struct tvg_op *op, const struct tvg_ov_node *node, const st
     op->type_compute = tvg_type_info(x->a.type)->is_integer ? x->b.type : x->a.type; /* compressed weights are expanded to A's type */
     op->flags |= TVG_OP_ROW_MAJOR | TVG_OP_BETA_ZERO;
     bool counted = false;
+    struct tvg_ov_tensor depthwise;
     switch (class->form) {
     case FULLY_CONNECTED:
         counted = is_read && shape_fully_connected(op, x);
@@ -271,7 +291,7 @@ static bool describe(struct tvg_op *op, const struct tvg_ov_node *node, const st
         counted = is_read && shape_matmul(op, x);
         break;
     case CONVOLUTION:
-        counted = is_read && shape_convolution(op, x) && !has_second_convolution(node, x);
+        counted = is_read && (has_depthwise(node, x, &depthwise) ? count_two_convolutions(op, node, x, &depthwise) : shape_convolution(op, x));
         break;
     case DECONVOLUTION: /* each input element meets each kernel element of its channel */
         counted = is_read && x->a.rank > 2 && x->a.dim[1] > 0 && x->b.elements % (uint64_t)x->a.dim[1] == 0;
@@ -311,8 +331,8 @@ static bool describe(struct tvg_op *op, const struct tvg_ov_node *node, const st
     if (!counted) {
         op->m = op->n = op->k = op->batch = 0;
         op->dim_count = op->dim_spatial = 0;
-        give(op, x);
         op->flop = 0;
+        give(op, x);
         op->flags |= TVG_OP_DIMS_UNSURE;
         char subject[128];
         snprintf(subject, sizeof subject, "OpenVINO %.*s", node->class_length, node->class);
@@ -403,7 +423,9 @@ TVG_HOOK_BODY uintptr_t tvg_hook_ov_execute(uintptr_t object, uintptr_t stream, 
     struct operands operands = {0};
     struct tvg_slot *slot = NULL;
     __atomic_store_n(&any_seen, true, __ATOMIC_RELAXED);
-    if (!is_executing(entry, (const void *)stream))
+    if (!tvg_ov_is_followed(caller))
+        tvg_note("found-not-catchable", "OpenVINO", "a second copy of its CPU plugin is in the process: only the first is followed");
+    else if (!is_executing(entry, (const void *)stream))
         tvg_note("unknown-version", tvg_object_name(caller, NULL), "the functions that execute a node are not where they are known to be: nothing is recorded");
     else if (tvg_ov_open(&node, (const void *)object)) {
         class = class_of(&node);

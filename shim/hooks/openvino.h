@@ -28,6 +28,9 @@ struct tvg_ov_node {
 
 /* Whether `argument` is a reference to an oneDNN stream: what the executing functions get, so that a wrong slot of a vtable shows. */
 bool tvg_ov_is_stream(const void *argument);
+/* Whether `code` lies in the plugin that is followed: the first one of the process, or one that comes when that has gone. Another beside it may be
+ * laid out in another way. */
+bool tvg_ov_is_followed(const void *code);
 /* Opens the node at `object`. False, with a note, when its layout does not prove itself: each edge must name this very node and its port. */
 bool tvg_ov_open(struct tvg_ov_node *node, const void *object);
 bool tvg_ov_is(const struct tvg_ov_node *node, const char *class);
@@ -35,6 +38,8 @@ bool tvg_ov_is(const struct tvg_ov_node *node, const char *class);
 bool tvg_ov_input(const struct tvg_ov_node *node, int port, struct tvg_ov_tensor *tensor);
 bool tvg_ov_output(const struct tvg_ov_node *node, int port, struct tvg_ov_tensor *tensor);
 
+/* The shape of what goes into a convolution that was fused into this node. False when there is none, or its sizes were left open. */
+bool tvg_ov_fused_convolution(const struct tvg_ov_node *node, struct tvg_ov_tensor *input);
 /* What a node keeps between inferences, as it is kept: of attention the keys of the tokens so far. False when it keeps nothing. */
 bool tvg_ov_state(const struct tvg_ov_node *node, struct tvg_ov_tensor *tensor);
 

@@ -201,7 +201,7 @@ int tvg_ov_body(const struct tvg_ov_node *node, struct tvg_ov_product products[T
     const void *const *infer = find_library() ? tvg_field_of(node->object, NODE_WORDS, &infer_wanted) : NULL;
     const void *const *subgraph = infer ? tvg_field_of(*infer, INFER_WORDS, &subgraph_wanted) : NULL;
     const void *const *models = subgraph ? tvg_field_of(*subgraph, SUBGRAPH_WORDS, &model_wanted) : NULL;
-    const void *model = models ? *(const void *const *)models[0] : NULL;
+    const void *model = models ? tvg_member_of(models, &model_wanted) : NULL;
     const void *const *results = model ? tvg_field_of(model, MODEL_WORDS, &results_wanted) : NULL;
     const void *const *parameters = results ? tvg_field_of(model, MODEL_WORDS, &parameters_wanted) : NULL;
     if (!parameters || !read_body(&body, results))

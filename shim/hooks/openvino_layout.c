@@ -13,7 +13,8 @@ enum { NODE_WORDS = 128, EDGES_MAX = 256, EDGE_WORDS = 16, MEMORY_WORDS = 16, BL
 
 static const char own[] = "N2ov9intel_cpu";
 static const struct tvg_wanted stream_wanted = {"N4dnnl4impl", "stream_t", false}, desc_wanted = {own, "MemoryDescE", false},
-                               block_wanted = {own, "MemoryBlock", false}, state_wanted = {own, "VariableState", false}, memory_wanted = {own, "6MemoryE", false};
+                               block_wanted = {own, "MemoryBlock", false}, state_wanted = {own, "VariableState", false},
+                               convolution_wanted = {own, "4node11Convolution", true}, memory_wanted = {own, "6MemoryE", false};
 
 struct tvg_ov_edges {
     const void *const *begin, *const *end, *const *room; /* weak pointers: object, its control block */
@@ -42,14 +43,37 @@ static const char *const type_name_symbols[] = {"_ZNK2ov7element4Type13get_type_
 struct desc {
     const uintptr_t *vtable;
     uint64_t kind;
-    struct {
+    struct shape {
         uint8_t dynamic, others[7];
         struct span least, most, dims;
     } shape;
 };
 
-/* Offsets in words that hold for every node and edge, once they were found. */
+/* The plugin that is followed, and what holds for every node and edge of it once it was found: offsets in words, element types by number. */
+static uintptr_t plugin_begin, plugin_end;
 static uint16_t edges_word, memory_word, name_word;
+static uint8_t types[TYPES]; /* type + 1; 0: not asked yet */
+
+bool tvg_ov_is_followed(const void *code)
+{
+    uintptr_t begin, end, address = (uintptr_t)code;
+    static int busy;
+    if (address >= __atomic_load_n(&plugin_begin, __ATOMIC_ACQUIRE) && address < __atomic_load_n(&plugin_end, __ATOMIC_RELAXED))
+        return true;
+    while (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
+        ;
+    /* None yet; or it has gone, and another is here or the same elsewhere. */
+    bool is_other = plugin_begin && tvg_inline_object((const void *)plugin_begin, &begin, &end) && begin == plugin_begin && (address < begin || address >= end);
+    bool is_known = !is_other && tvg_inline_object(code, &begin, &end);
+    if (is_known && begin != plugin_begin) {
+        edges_word = memory_word = name_word = 0;
+        memset(types, 0, sizeof types);
+        __atomic_store_n(&plugin_end, end, __ATOMIC_RELAXED);
+        __atomic_store_n(&plugin_begin, begin, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+    return is_known;
+}
 
 bool tvg_ov_is_stream(const void *argument)
 {
@@ -239,7 +263,6 @@ static uint8_t type_by_number(uint32_t number)
 {
     static const struct { const char *name; uint8_t type; } others[] = {
         {"boolean", TVG_TYPE_BOOL}, {"f8e4m3", TVG_TYPE_F8_E4M3}, {"f8e5m2", TVG_TYPE_F8_E5M2}, {"f4e2m1", TVG_TYPE_F4_E2M1}};
-    static uint8_t types[TYPES]; /* type + 1; 0: not asked yet */
     if (number >= TYPES)
         return TVG_TYPE_NONE;
     uint8_t known = __atomic_load_n(&types[number], __ATOMIC_RELAXED);
@@ -378,16 +401,12 @@ static const void *data_of(const void *memory)
     return NULL;
 }
 
-static bool tensor_of(const void *memory, struct tvg_ov_tensor *tensor)
+/* A shape without open sizes: bounds and dimensions are the same. */
+static bool shape_of(const struct shape *shape, struct tvg_ov_tensor *tensor)
 {
-    *tensor = (struct tvg_ov_tensor){0};
-    const void *const *field = memory ? tvg_field_of(memory, MEMORY_WORDS, &desc_wanted) : NULL;
-    if (!field)
-        return false;
-    const struct desc *desc = *field;
-    const struct span *dims = &desc->shape.dims, *least = &desc->shape.least, *most = &desc->shape.most;
+    const struct span *dims = &shape->dims, *least = &shape->least, *most = &shape->most;
     size_t bytes = (size_t)((uintptr_t)dims->end - (uintptr_t)dims->begin);
-    if (desc->shape.dynamic != 0 || bytes % 8 || bytes > sizeof tensor->dim || (uintptr_t)least->end - (uintptr_t)least->begin != bytes ||
+    if (shape->dynamic != 0 || bytes % 8 || bytes > sizeof tensor->dim || (uintptr_t)least->end - (uintptr_t)least->begin != bytes ||
         (uintptr_t)most->end - (uintptr_t)most->begin != bytes ||
         (bytes && (memcmp(dims->begin, least->begin, bytes) != 0 || memcmp(dims->begin, most->begin, bytes) != 0)))
         return false;
@@ -399,9 +418,34 @@ static bool tensor_of(const void *memory, struct tvg_ov_tensor *tensor)
         tensor->dim[i] = (int64_t)dims->begin[i];
         tensor->elements *= dims->begin[i];
     }
+    return true;
+}
+
+static bool tensor_of(const void *memory, struct tvg_ov_tensor *tensor)
+{
+    *tensor = (struct tvg_ov_tensor){0};
+    const void *const *field = memory ? tvg_field_of(memory, MEMORY_WORDS, &desc_wanted) : NULL;
+    const struct desc *desc = field ? *field : NULL;
+    if (!desc || !shape_of(&desc->shape, tensor))
+        return false;
     tensor->type = type_of(desc, tensor);
     tensor->data = data_of(memory);
     return true;
+}
+
+/* A node begins: vtable, the shapes of its inputs. */
+struct node_head {
+    const void *vtable;
+    const struct shape *begin, *end, *room;
+};
+
+bool tvg_ov_fused_convolution(const struct tvg_ov_node *node, struct tvg_ov_tensor *input)
+{
+    *input = (struct tvg_ov_tensor){0};
+    const void *const *fused = tvg_field_of(node->object, NODE_WORDS, &convolution_wanted);
+    const struct node_head *head = fused ? tvg_member_of(fused, &convolution_wanted) : NULL;
+    return head && head->begin && head->begin < head->end && head->end <= head->room && ((uintptr_t)head->end - (uintptr_t)head->begin) % sizeof *head->begin == 0 &&
+           tvg_can_read(head->begin, sizeof *head->begin) && shape_of(head->begin, input);
 }
 
 bool tvg_ov_input(const struct tvg_ov_node *node, int port, struct tvg_ov_tensor *tensor)

@@ -422,6 +422,16 @@ void *tvg_inline_symbol(const void *code, const char *name)
     return NULL;
 }
 
+bool tvg_inline_object(const void *code, uintptr_t *begin, uintptr_t *end)
+{
+    for (unsigned i = 0; i < found_count; i++)
+        if (found[i].dynamic && (uintptr_t)code >= found[i].begin && (uintptr_t)code < found[i].end) {
+            *begin = found[i].begin, *end = found[i].end;
+            return true;
+        }
+    return false;
+}
+
 const void *tvg_inline_code(const void *original)
 {
     for (unsigned i = 0; i < found_count; i++)

@@ -22,6 +22,9 @@ void tvg_inline_start(void);
 /* The address of a name that a rule looks for, in the object that holds `code` (NULL: in any); NULL when it has none. */
 void *tvg_inline_symbol(const void *code, const char *name);
 
+/* Where the object lies that holds `code`, if a rule found something in it. */
+bool tvg_inline_object(const void *code, uintptr_t *begin, uintptr_t *end);
+
 /* For a relocated original (what a patched function's wrapper calls), the function's own address; any other address unchanged. */
 const void *tvg_inline_code(const void *original);
 

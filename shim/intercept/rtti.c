@@ -131,10 +131,23 @@ static bool points(const void *const *field, const struct tvg_wanted *wanted, bo
     if (!wanted->in_vector)
         return fits(target, wanted);
     uintptr_t begin = (uintptr_t)field[0], end = (uintptr_t)field[1], room = (uintptr_t)field[2];
-    if (begin >= end || end > room || (end - begin) % 16 || end - begin > 1 << 20)
+    if (begin >= end || end > room || (end - begin) % 16 || end - begin > 1 << 20 || (!known && !tvg_can_read(target, end - begin)))
         return false;
-    const void *first = *(const void *const *)target;
-    return first && (uintptr_t)first % 8 == 0 && (known || tvg_can_read(first, 16)) && fits(first, wanted);
+    for (const void *const *member = target; (uintptr_t)member < end; member += 2) {
+        if (!known && (!tvg_can_read(member[0], 16) || !tvg_can_read(member[1], 16)))
+            return false;
+        if (fits(*member, wanted))
+            return true;
+    }
+    return false;
+}
+
+const void *tvg_member_of(const void *const *vector, const struct tvg_wanted *wanted)
+{
+    for (const void *const *member = vector[0], *const *end = vector[1]; member < end; member += 2)
+        if (fits(*member, wanted))
+            return *member;
+    return NULL;
 }
 
 const void *const *tvg_field_of(const void *object, size_t words, const struct tvg_wanted *wanted)

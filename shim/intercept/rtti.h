@@ -17,11 +17,13 @@ const char *tvg_class_of(const void *object);
  * their addresses: give constants. */
 struct tvg_wanted {
     const char *begins, *has;
-    bool in_vector; /* the field is a vector of pointers to such objects, each behind shared ownership; its first is meant */
+    bool in_vector; /* the field is a vector of pointers, each behind shared ownership, and one of them is such */
 };
 
 /* The first field, within `words` words of the polymorphic object, that points to what is wanted: the field's address, or NULL. Its offset is found
  * once for each class of object and then only checked; NULL is said for good after a few objects of a class lacked it. */
 const void *const *tvg_field_of(const void *object, size_t words, const struct tvg_wanted *wanted);
+/* The first such object in a vector that tvg_field_of found. */
+const void *tvg_member_of(const void *const *vector, const struct tvg_wanted *wanted);
 
 #endif
