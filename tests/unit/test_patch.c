@@ -694,7 +694,8 @@ static void refused_without_decoder(void **state)
 {
     (void)state;
     const char *reason = NULL;
-    assert_null(tvg_patch_function((void *)(uintptr_t)main, 100, NULL, NULL, &reason));
+    assert_null(tvg_patch_function((void *)(uintptr_t)refused_without_decoder, 100, NULL, NULL, &reason));
+    assert_int_equal(tvg_patch_empty_function((void *)(uintptr_t)refused_without_decoder, NULL, &reason), -1);
     assert_non_null(strstr(reason, "no instruction decoder"));
 }
 
