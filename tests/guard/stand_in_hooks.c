@@ -12,7 +12,7 @@ typedef void sgemm_function(const char *, const char *, const int *, const int *
 #ifdef TVG_STAND_IN_ALONE
 #include "shim/intercept/inline.h"
 #include "shim/hooks/threads.h"
-#include "shim/sources/source.h"
+#include "shim/sources/tables.h"
 uint16_t tvg_library_threads(const void *function)
 {
     (void)function;
@@ -27,6 +27,14 @@ void tvg_sources_configure(void) {}
 void tvg_sources_start(void) {}
 void tvg_sources_block(void) {}
 void tvg_sources_stop(void) {}
+void tvg_sources_pause(bool pause) { (void)pause; }
+void tvg_manifest_write(void) {}
+const struct tvg_source tvg_source_dark;
+bool tvg_source_is_named(const struct tvg_source *source)
+{
+    (void)source;
+    return false;
+}
 void tvg_sources_begin(const struct tvg_slot *slot) { (void)slot; }
 void tvg_sources_end(const struct tvg_slot *slot) { (void)slot; }
 #endif
