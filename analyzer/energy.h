@@ -34,6 +34,9 @@ struct tvg_energy {
     struct tvg_interval rest;      /* boards: part of `idle`, what they draw with no context; the rest of it is being kept awake */
     double rest_measured_watts;    /* boards: that power where it was read before the process had a context, a board's mean; 0: the device file's */
     double board_seconds;          /* boards: the window; 0: the figures are not those of boards */
+    bool shared;                   /* boards: others use them too (co-tenants, other instances of a partitioned card); our part is modelled then */
+    double tenants;                /* boards, shared: compute processes on them in the mean, ours included */
+    double others, board_joules;   /* boards, shared: total + others = board_joules, what the meters say; `others` is in no other figure here */
     struct tvg_interval cpu_beside;/* boards: what the CPU package cost meanwhile, not in any other figure here */
     char note[200];                /* what the reader must know of this pricing, or "" */
 };

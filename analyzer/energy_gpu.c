@@ -105,7 +105,43 @@ struct standing {
     struct tvg_interval rest, awake; /* J */
     double joules, seconds;          /* metered; the longest window */
     double measured_rest_watts;      /* mean over the used boards whose rest was read; 0: none */
+    bool shared;                     /* others are on one of the used boards: rest and awake are our part */
+    double tenants;                  /* processes on them in the mean */
 };
+
+/* Is the board partitioned? Its counter is then that of all instances. */
+static bool is_partitioned(const struct tvg_profile *profile, const struct tvg_meter *meter)
+{
+    for (uint32_t i = 0; i < profile->note_count; i++)
+        if (strcmp(profile->notes[i].what, "meter-shared") == 0 && strcmp(profile->notes[i].subject, meter->name) == 0)
+            return true;
+    return false;
+}
+
+/* Our part of what a board draws without kernels: by the number of processes that keep it awake. Of a partitioned board it is not known which share of
+ * it an instance has: at least a seventh, the smallest there is. */
+static struct tvg_interval part_of(const struct tvg_profile *profile, const struct tvg_meter *meter, struct standing *all)
+{
+    double own = 1, tenants = meter->board.processes_mean;
+    for (uint32_t i = 0; i < profile->gpu_count; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "gpu-%d", profile->gpus[i].device);
+        if (strcmp(name, meter->name) == 0 && profile->gpus[i].processes > 1)
+            own = profile->gpus[i].processes;
+    }
+    bool partitioned = is_partitioned(profile, meter), others = (double)meter->board.processes > own;
+    double part = tenants > own ? own / tenants : 1;
+    if (!partitioned && !others)
+        return (struct tvg_interval){1, 1, 1};
+    all->shared = true;
+    all->tenants = fmax(all->tenants, fmax(tenants, own));
+    return (struct tvg_interval){part, partitioned ? fmin(part, 1.0 / 7) : part, part};
+}
+
+static struct tvg_interval times(struct tvg_interval a, struct tvg_interval b)
+{
+    return (struct tvg_interval){a.value * b.value, a.low * b.low, a.high * b.high};
+}
 
 /* Rest as it was read right after cuInit: nobody was on the board, and its clocks had not been raised yet. A few watts lie between two such readings. */
 static bool read_rest(const struct tvg_meter *meter, double highest_mhz, struct tvg_interval *watts)
@@ -148,8 +184,9 @@ static struct standing standing_of(const struct tvg_profile *profile, const stru
         }
         if (known)
             all.measured_rest_watts += rest.value, read++;
-        all.rest = tvg_interval_add(all.rest, tvg_interval_scale(rest, meter->seconds));
-        all.awake = tvg_interval_add(all.awake, tvg_interval_scale(lifted, meter->seconds));
+        struct tvg_interval part = part_of(profile, meter, &all);
+        all.rest = tvg_interval_add(all.rest, times(tvg_interval_scale(rest, meter->seconds), part));
+        all.awake = tvg_interval_add(all.awake, times(tvg_interval_scale(lifted, meter->seconds), part));
     }
     all.measured_rest_watts = read ? all.measured_rest_watts / read : 0;
     if (all.joules > 0)
@@ -182,8 +219,16 @@ bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile
     energy->rest_measured_watts = standing.measured_rest_watts;
     energy->board_seconds = seconds;
     energy->meter_scale = 1;
+    energy->meter_seconds = energy->model_error = 0; /* the CPU's meters say nothing of a board */
     energy->other_cpu = energy->unexplained = (struct tvg_interval){0, 0, 0};
-    if (joules > 0) {
+    energy->shared = standing.shared;
+    energy->tenants = standing.tenants;
+    if (joules > 0 && standing.shared) { /* what is not ours is others', but for what the meter says less than we alone are modelled to take */
+        double own = energy->idle.value + ops.value;
+        energy->board_joules = joules;
+        energy->unexplained.value = energy->unexplained.low = energy->unexplained.high = fmin(0, joules - own);
+        energy->others = joules - own - energy->unexplained.value;
+    } else if (joules > 0) {
         energy->model_error = (energy->idle.value + ops.value) / joules - 1;
         /* Awake power moves by a watt a kelvin: within its own interval it follows the meter before the ops are scaled out of their range. */
         double wanted = joules - fmin(1.25, fmax(0.8, ops.value > 0 ? (joules - energy->idle.value) / ops.value : 1)) * ops.value;
@@ -202,7 +247,7 @@ bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile
     }
     energy->other = energy->unexplained;
     energy->total = tvg_interval_add(tvg_interval_add(energy->ops, energy->idle), energy->other);
-    if (joules > 0) {
+    if (joules > 0 && !standing.shared) {
         energy->total.low = energy->total.value * (1 - meter_error);
         energy->total.high = energy->total.value * (1 + meter_error);
         energy->basis = TVG_BASIS_MEASURED;
@@ -211,6 +256,6 @@ bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile
     }
     energy->floor_watts = seconds > 0 ? energy->idle.value / seconds : 0;
     snprintf(energy->boundary, sizeof energy->boundary, "board");
-    snprintf(energy->other_what, sizeof energy->other_what, "%s", joules > 0 ? "what the board's meter saw and the model does not explain" : "nothing");
+    snprintf(energy->other_what, sizeof energy->other_what, "%s", standing.shared ? "what our model says more than the shared board's meter" : joules > 0 ? "what the board's meter saw and the model does not explain" : "nothing");
     return true;
 }

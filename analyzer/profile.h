@@ -97,6 +97,7 @@ struct tvg_gpu {
     int device;             /* CUDA ordinal */
     char name[96];          /* "NVIDIA H100 80GB HBM3"; "" when no source said */
     uint64_t kernels, transfers;
+    uint32_t processes;     /* recorded processes that used it */
     double busy_seconds;    /* at least one kernel or copy was resident: the union over streams */
     double kernel_seconds, transfer_seconds; /* summed durations */
     double caused_seconds;  /* kernel time that a recorded library call explains */

@@ -7,12 +7,13 @@
 #include "../trace/kernels.h"
 #include "profile_build.h"
 
-enum { DEVICES = 16, SCRATCH = 1 << 20 };
+enum { DEVICES = 16, PROCESSES = 64, SCRATCH = 1 << 20 };
 static const double PAUSE = 1e-3; /* s: no launch takes the host that long */
 
 struct device {
     struct tvg_gpu gpu;
     double reached_ns; /* busy time is counted up to here */
+    const void *process[PROCESSES]; /* that used it; beyond the table they are not counted */
 };
 struct tvg_gpu_build {
     struct device device[DEVICES];
@@ -97,6 +98,11 @@ bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_
     struct device *device = &build->device[number];
     struct tvg_gpu *gpu = &device->gpu;
     gpu->device = number;
+    uint32_t known = 0;
+    while (known < gpu->processes && device->process[known] != context)
+        known++;
+    if (known == gpu->processes && known < PROCESSES)
+        device->process[gpu->processes++] = context;
     qsort(build->rows, (size_t)count, sizeof build->rows[0], by_start);
     for (long i = 0; i < count; i++) {
         const struct tvg_kernel *row = &build->rows[i];

@@ -154,7 +154,11 @@ static void take_board(struct tvg_board_state *board, const msgpack_object *map)
     }
     if (get_number(member(map, "sm_mhz"), &mhz)) board->sm_mhz = fmax(board->sm_mhz, mhz);
     if (get_uint(member(map, "throttle"), &bits)) board->throttle |= bits;
-    if (get_uint(member(map, "processes"), &bits) && bits > board->processes) board->processes = bits;
+    if (get_uint(member(map, "processes"), &bits)) {
+        board->processes = bits > board->processes ? bits : board->processes;
+        board->processes_mean += (double)bits;
+        board->process_counts++;
+    }
     if (get_number(member(map, "power_mw"), &watts) && get_number(member(map, "celsius"), &celsius)) {
         board->watts += 1e-3 * watts;
         board->celsius += celsius;
@@ -179,6 +183,8 @@ static void join_boards(struct tvg_board_state *all, const struct tvg_board_stat
     all->sm_mhz = fmax(all->sm_mhz, one->sm_mhz);
     all->throttle |= one->throttle;
     all->processes = one->processes > all->processes ? one->processes : all->processes;
+    all->processes_mean += one->processes_mean;
+    all->process_counts += one->process_counts;
     all->watts += one->watts;
     all->celsius += one->celsius;
     all->states += one->states;
@@ -190,6 +196,7 @@ static void join_boards(struct tvg_board_state *all, const struct tvg_board_stat
 
 static void mean_board(struct tvg_board_state *board)
 {
+    if (board->process_counts) board->processes_mean /= board->process_counts;
     if (board->states) board->watts /= board->states, board->celsius /= board->states;
     for (int i = 0; i < TVG_BOARD_PARTS; i++)
         if (board->part_samples[i]) board->part[i] /= board->part_samples[i];

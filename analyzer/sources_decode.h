@@ -20,6 +20,8 @@ struct tvg_board_state {
     double sm_mhz;          /* highest seen; 0 never said */
     uint64_t throttle;      /* every reason that was seen, NVML's bit mask */
     uint64_t processes;     /* most seen at once, this one included */
+    double processes_mean;  /* mean over the samples that said it */
+    uint32_t process_counts;/* how many did */
     double watts, celsius;  /* means of what the driver said */
     uint32_t states;        /* how often it did */
     double part[TVG_BOARD_PARTS]; /* mean share of the time in which each was at work, 0 to 1 */

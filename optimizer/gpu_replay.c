@@ -16,6 +16,7 @@ enum { QUEUE = TVG_LAUNCHES_QUEUED, RING = 2 * TVG_LAUNCHES_QUEUED + 48 };
 
 struct host {
     double launch_old, launch_new; /* of the last launch */
+    double card_old, card_new;     /* when all that it launched has ended */
     double start_old[RING], start_new[RING]; /* of the last launches: when they began on the card */
     uint64_t launched, begun;      /* launches so far; those that had begun when the last one was made */
     bool open;
@@ -59,9 +60,9 @@ static void note_launch(struct host *host, double launch, double start)
 }
 
 /* When the host makes its next launch, in the changed run. `spared`: at most this much of its own work before the launch goes. */
-static double next_launch(struct walk *walk, struct host *host, double launch, double spared, double card_old, double card_new, enum tvg_wait_reading reading)
+static double next_launch(struct walk *walk, struct host *host, double launch, double spared, enum tvg_wait_reading reading)
 {
-    double before = host->launch_old, gap = launch - before, issue = fmin(gap, walk->usual_gap);
+    double card_old = host->card_old, card_new = host->card_new, before = host->launch_old, gap = launch - before, issue = fmin(gap, walk->usual_gap);
     uint64_t waiting = waiting_of(host, before);
     double waited_old = 0, waited_new = 0;
     if (walk->read_old > before && walk->read_old <= launch) { /* a copy to the host: certain */
@@ -77,7 +78,10 @@ static double next_launch(struct walk *walk, struct host *host, double launch, d
     }
     if (waited_old > 0)
         return fmax(host->launch_new + fmin(issue, waited_old - before), waited_new) + (launch - waited_old);
-    return host->launch_new + gap - fmin(gap, spared);
+    double next = host->launch_new + gap - fmin(gap, spared);
+    if (isfinite(spared) && gap > PAUSE_GAPS * walk->usual_gap && card_old > 0 && card_old <= launch) /* it may have waited: it does not go on sooner after the card is done than it did */
+        next = fmax(next, card_new + (launch - card_old));
+    return next;
 }
 
 /* Puts one activity on its lane: `count` of them of `each` ns where one of `duration` was. */
@@ -150,7 +154,7 @@ static void step(struct walk *walk, const struct tvg_profile *profile, const str
     if (row->launch_ns) {
         /* A launch that goes takes a usual gap with it; a pass that a graph replays takes all of the host's work within it. */
         double spared = row->in_graph ? 0 : covered && !head ? INFINITY : kept ? 0 : walk->usual_gap;
-        launch_new = !host->open ? launch : next_launch(walk, host, launch, spared, stream->end_old, stream->end_new, reading);
+        launch_new = !host->open ? launch : next_launch(walk, host, launch, spared, reading);
         host->launch_new = launch_new;
         note_launch(host, launch, (double)row->start_ns);
     }
@@ -161,6 +165,10 @@ static void step(struct walk *walk, const struct tvg_profile *profile, const str
         host->launch_new += row->launch_ns && !covered ? walk->usual_gap : 0;
         stream->end_new = fmax(stream->end_new + fmin(CHANGE, limit), host->launch_new + (covered ? 0 : LATENCY)) + (double)change->added_ns;
         walk->end_new = fmax(walk->end_new, stream->end_new);
+    }
+    if (row->launch_ns) {
+        host->card_old = fmax(host->card_old, stream->end_old);
+        host->card_new = fmax(host->card_new, stream->end_new);
     }
     if (is_read(profile, row)) {
         walk->read_old = stream->end_old;

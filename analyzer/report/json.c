@@ -271,6 +271,8 @@ static json_t *pricing(const struct tvg_report *report)
     json_object_set_new(object, "idle_j", interval(energy->idle));
     json_object_set_new(object, "other_cpu_j", interval(energy->other_cpu));
     json_object_set_new(object, "unexplained_j", number(energy->unexplained.value));
+    json_object_set_new(object, "others_j", energy->shared ? number(energy->others) : json_null());
+    json_object_set_new(object, "board_j", energy->shared ? number(energy->board_joules) : json_null());
     json_object_set_new(object, "other_what", string(energy->other_what));
     json_object_set_new(object, "cpu_s_outside", number(energy->cpu_seconds_outside));
     json_object_set_new(object, "meter_scale", number(energy->meter_scale));

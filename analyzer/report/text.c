@@ -145,9 +145,11 @@ static void scope(const struct tvg_report *report, FILE *out, struct tvg_style s
     char band[64];
     const char *outside = strstr(energy->boundary, "dram") ? "" : "DRAM, ";
     if (board) {
-        char beside[64];
+        char beside[64], shared[160] = "";
+        if (energy->shared)
+            snprintf(shared, sizeof shared, "modelled: others use it too (%.2g processes in the mean), which its meter can't tell apart", energy->tenants);
         wrapped(out, "", 0, "Scope: GPU board%s %s, from CUDA's start to the end. Not in it: the CPU (%s meanwhile, %s), fans, power supply, cooling.",
-                profile->gpu_count > 1 ? "s" : "", metered ? "by its own meter (+-5 % absolute)" : "by its device file, NO METER", tvg_show_band(beside, sizeof beside, energy->cpu_beside),
+                profile->gpu_count > 1 ? "s" : "", metered ? "by its own meter (+-5 % absolute)" : shared[0] ? shared : "by its device file, NO METER", tvg_show_band(beside, sizeof beside, energy->cpu_beside),
                 "by its device file");
     } else if (metered)
         wrapped(out, "", 0, "Scope: CPU %s by its own meter (+-5 %% absolute). Not in it: %sboard, fans, power supply, cooling.", energy->boundary, outside);
@@ -315,8 +317,13 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
         snprintf(remark, sizeof remark, "%.3g CPU s", energy->cpu_seconds_outside);
         where_row(out, "CPU work between ops", energy->other_cpu.value, total, remark);
     }
-    if (energy->meter_seconds > 0)
+    if (energy->meter_seconds > 0 || energy->unexplained.value < 0)
         where_row(out, "unexplained", energy->unexplained.value, total, energy->unexplained.value < 0 ? "the model says more than the meter" : "");
+    if (energy->shared) {
+        char board[48];
+        wrapped(out, "  ", 2, "Not in it: others on the board, %s of the %s that its meter says. Rest and awake are our part by the number of processes.",
+                tvg_show_joules(text, sizeof text, energy->others), tvg_show_joules(board, sizeof board, energy->board_joules));
+    }
     if (energy->board_seconds > 0)
         ; /* a board's rest is always charged: nobody else pays it */
     else if (energy->charge == TVG_CHARGE_NONE)
@@ -646,7 +653,7 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
     if (energy->meter_seconds > 0)
         ADD("model against the meter before scaling %+.0f %%, scaled by %.2f | ", 100 * energy->model_error, energy->meter_scale);
     else
-        ADD("no meter: the total may be %s, a factor of %.1f | ", tvg_show_band(a, sizeof a, energy->total), energy->total.low > 0 ? energy->total.high / energy->total.low : INFINITY);
+        ADD(energy->shared ? "others share the meter: the total may be %s, a factor of %.1f | " : "no meter: the total may be %s, a factor of %.1f | ", tvg_show_band(a, sizeof a, energy->total), energy->total.low > 0 ? energy->total.high / energy->total.low : INFINITY);
     if (report->set_count > 0)
         ADD("the saving's sign %s over the whole band | ", report->saved.low > 0 ? "holds" : "does NOT hold");
     if (energy->board_seconds > 0)

@@ -21,8 +21,8 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
         return;
     }
     double share = profile->timeline.count ? (double)cycles.covered_rows / profile->timeline.count : 0;
-    if (in_graph * 2 > profile->timeline.count)
-        tvg_refuse(outcome, "most kernels are replayed by CUDA graphs already");
+    if (in_graph > cycles.covered_rows)
+        tvg_refuse(outcome, "%llu kernels are replayed by CUDA graphs already, of the others %u repeat", (unsigned long long)in_graph, cycles.covered_rows);
     else if (!cycles.period || share < 0.1)
         tvg_refuse(outcome, "the launches do not repeat from pass to pass (shapes that grow, or too few passes): a graph can't be replayed");
     else if (cycles.reads > cycles.passes + cycles.passes / 10)

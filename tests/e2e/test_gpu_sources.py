@@ -102,6 +102,46 @@ def test_a_board_without_performance_monitoring_is_said(stand_ins, tmp_path):
     assert report(trace)["totals"]["energy_j"]["basis"] == "measured"
 
 
+def identity(data):
+    """rest, awake and ops of ours, others, unexplained: what the board's meter says"""
+    totals, pricing = data["totals"], data["pricing"]
+    ours = totals["ops_j"] + totals["idle_j"] + totals["other_j"]
+    assert ours == pytest.approx(totals["energy_j"]["value"], rel=1e-9)
+    meter = sum(one["joules"] for one in pricing["meters"] if one["boundary"] == "board")
+    assert pricing["board_j"] == pytest.approx(meter, rel=1e-9)
+    assert ours + pricing["others_j"] == pytest.approx(meter, rel=1e-9)
+
+
+def test_with_co_tenants_ours_is_modelled_and_the_rest_is_others(stand_ins, tmp_path):
+    traces = {}
+    for count in ("1", "4"):
+        (tmp_path / count).mkdir()
+        traces[count] = record(stand_ins, tmp_path / count, FAKE_NVML_PROCESSES=count).trace
+    alone, shared = report(traces["1"]), report(traces["4"])
+    assert alone["totals"]["energy_j"]["basis"] == "measured" and alone["pricing"]["others_j"] is None
+    energy = shared["totals"]["energy_j"]
+    assert energy["basis"] != "measured" and shared["pricing"]["meter_scale"] == 1
+    identity(shared)
+    # rest and awake by four processes; the same device file, windows a tick apart
+    window = next(one["seconds"] for one in shared["pricing"]["meters"])
+    assert shared["totals"]["idle_j"] == pytest.approx(124.5 * window / 4, rel=0.03)
+    assert shared["pricing"]["others_j"] > 0
+    ops = {op["function"]: op["energy_j"]["value"] for op in shared["ops"]}
+    assert ops["cublasSgemm_v2"] > 0
+    text = " ".join(run([TVG, "report", traces["4"]], check=True).stdout.split())
+    assert "others use it too (4 processes in the mean)" in text and "Not in it: others on the board" in text
+
+
+def test_a_partitioned_board_is_modelled(stand_ins, tmp_path):
+    trace = record(stand_ins, tmp_path, FAKE_NVML_MIG="1", FAKE_NVML_PROCESSES="1").trace
+    assert ("meter-shared", "gpu-0") in notes(trace)
+    data = report(trace)
+    energy = data["totals"]["energy_j"]
+    assert energy["basis"] != "measured"
+    identity(data)
+    assert energy["low"] < energy["value"] / 3  # the instance may be a seventh of the card
+
+
 def test_a_call_that_failed_counts_nothing_and_is_said(stand_ins, tmp_path):
     trace = record(stand_ins, tmp_path).trace
     assert ("failed-call", "cublasSgemm_v2") in notes(trace)

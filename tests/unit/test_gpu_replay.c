@@ -233,6 +233,45 @@ static void a_pause_may_be_a_wait_and_both_readings_are_given(void **unused)
     free(b);
 }
 
+/* A trace that holds both: a Llama's passes eager, then the same passes as one graph. The eager ones replayed as a graph take what the graph took. */
+static void a_predicted_graph_is_the_graph_that_ran(void **unused)
+{
+    (void)unused;
+    struct tvg_profile *profile;
+    struct tvg_error error;
+    double saved[2], first = INFINITY, last = 0, end_of[8] = {0};
+    if (!tvg_profile_load(&profile, "tests/fixtures/gpu/llama-graph-h100.tvg", &(struct tvg_profile_options){0}, &error))
+        fail_msg("%s", error.message);
+    struct tvg_cycles cycles;
+    assert_true(tvg_cycles_find(&cycles, profile));
+    uint64_t launch = 0, graphs = 0;
+    for (uint32_t i = 0; i < profile->timeline.count; i++) {
+        const struct tvg_launch *row = &profile->timeline.rows[i];
+        double end = (double)row->start_ns + row->duration_ns;
+        if (cycles.covered[i]) {
+            first = fmin(first, (double)row->launch_ns);
+            last = fmax(last, end);
+        } else if (row->in_graph) {
+            graphs += row->launch_ns != launch;
+            launch = row->launch_ns;
+            assert_true(graphs < 8);
+            end_of[graphs] = fmax(end_of[graphs], end);
+        }
+    }
+    assert_int_equal(cycles.passes, 2);
+    assert_int_equal(graphs, 3);
+    struct tvg_profile captured = *profile;
+    captured.graph_replay = true;
+    for (int reading = 0; reading < 2; reading++) {
+        assert_true(tvg_gpu_replay(&saved[reading], profile, &captured, NULL, (enum tvg_wait_reading)reading));
+        double predicted = ((last - first) * 1e-9 - saved[reading]) / cycles.passes, ran = (end_of[3] - end_of[1]) * 1e-9 / 2; /* behind each other; the first one is still set up */
+        if (fabs(predicted / ran - 1) > 0.15)
+            fail_msg("reading %d: a pass of %.2f ms as a graph, one took %.2f ms (eager %.2f)", reading, predicted * 1e3, ran * 1e3, (last - first) * 1e-6 / cycles.passes);
+    }
+    tvg_cycles_free(&cycles);
+    tvg_profile_free(profile);
+}
+
 static void what_does_not_repeat_is_no_pass(void **unused)
 {
     (void)unused;
@@ -261,6 +300,6 @@ int main(void)
         cmocka_unit_test(a_launch_bound_run_gains_no_time_by_faster_kernels), cmocka_unit_test(a_card_bound_run_gains_all_of_it),
         cmocka_unit_test(a_full_queue_makes_the_host_wait), cmocka_unit_test(a_copy_to_the_host_makes_it_wait), cmocka_unit_test(fewer_launches_save_their_gaps),
         cmocka_unit_test(graphs_take_the_gaps_within_a_pass), cmocka_unit_test(a_pause_may_be_a_wait_and_both_readings_are_given),
-        cmocka_unit_test(what_does_not_repeat_is_no_pass)};
+        cmocka_unit_test(a_predicted_graph_is_the_graph_that_ran), cmocka_unit_test(what_does_not_repeat_is_no_pass)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,8 @@ int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *mj) { 
 int nvmlDeviceGetPowerUsage(void *device, unsigned *mw) { (void)device; *mw = 125000; return 0; }
 int nvmlDeviceGetClockInfo(void *device, int type, unsigned *mhz) { (void)device, (void)type; *mhz = 1980; return 0; }
 int nvmlDeviceGetTemperature(void *device, int sensor, unsigned *celsius) { (void)device, (void)sensor; *celsius = 44; return 0; }
-int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *count, void *infos) { (void)device, (void)infos; *count = 0; return 0; }
+int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *count, void *infos) { (void)device, (void)infos; *count = getenv("FAKE_NVML_PROCESSES") ? (unsigned)atoi(getenv("FAKE_NVML_PROCESSES")) : 0; return 0; }
+int nvmlDeviceGetMigMode(void *device, unsigned *current, unsigned *pending) { (void)device; *current = *pending = getenv("FAKE_NVML_MIG") != NULL; return 0; }
 int nvmlGpmQueryDeviceSupport(void *device, unsigned *support) { (void)device; support[1] = !getenv("FAKE_GPM_REFUSES"); return 0; }
 int nvmlGpmSampleAlloc(void **sample) { *sample = calloc(1, 8); return 0; }
 int nvmlGpmSampleGet(void *device, unsigned *sample) { static unsigned taken; (void)device; *sample = ++taken; return 0; }
