@@ -30,7 +30,7 @@ struct library {
 static struct library libraries[LIBRARIES];
 static int library_count; /* read and written atomically */
 
-static const struct library *library_of(const void *code, const void *inside)
+static const struct library *library_of(const void *code)
 {
     int count = __atomic_load_n(&library_count, __ATOMIC_ACQUIRE);
     for (int i = 0; i < count; i++)
@@ -41,8 +41,9 @@ static const struct library *library_of(const void *code, const void *inside)
         return NULL;
     if (__atomic_load_n(&library_count, __ATOMIC_ACQUIRE) != count) { /* another thread was here in between */
         __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
-        return library_of(code, inside);
+        return library_of(code);
     }
+    const void *inside = tvg_inline_code(code); /* who calls may be another object: oneDNN has a library of its own in some stacks */
     struct library *library = &libraries[count];
     *library = (struct library){.code = code};
     strncpy(library->name, tvg_object_name(inside, NULL), sizeof library->name - 1);
@@ -267,10 +268,10 @@ create_function tvg_hook_dnnl_primitive_create;
 TVG_HOOK_BODY int tvg_hook_dnnl_primitive_create(const void **primitive, const void *desc)
 {
     TVG_TAKE_ENTRY(entry);
-    void *const target = tvg_target(entry, NULL), *const caller = __builtin_return_address(0);
+    void *const target = tvg_target(entry, NULL);
     int status = TVG_FUNCTION(create_function, target)(primitive, desc);
     int saved = errno;
-    const struct library *library = status == 0 ? library_of(target, caller) : NULL;
+    const struct library *library = status == 0 ? library_of(target) : NULL;
     struct tvg_op op;
     if (library && describe(&op, library, desc)) {
         while (__atomic_exchange_n(&kept_busy, 1, __ATOMIC_ACQUIRE))
@@ -295,7 +296,7 @@ TVG_HOOK_BODY int tvg_hook_dnnl_primitive_execute(const void *primitive, void *s
     if (!tvg_call_begin(&call, __builtin_frame_address(0)))
         return real(primitive, stream, count, arguments);
     int saved = errno;
-    const struct library *library = library_of(target, caller);
+    const struct library *library = library_of(target);
     struct tvg_op op;
     uint32_t op_id = UINT32_MAX;
     if (library && describe_primitive(&op, library, primitive)) {
