@@ -179,6 +179,8 @@ static void describe_call(const struct tvg_entry *entry, const struct tvg_key *k
 {
     const struct tvg_blas *blas = entry->detail;
     op->kind = blas->kind;
+    if (blas->label)
+        op->function = blas->label;
     op->type_a = blas->type_a, op->type_b = blas->type_b, op->type_c = blas->type_c, op->type_compute = blas->type_compute;
     if (arg->row_major && op->type_a == TVG_TYPE_I8 && op->type_b == TVG_TYPE_U8)
         op->type_a = TVG_TYPE_U8, op->type_b = TVG_TYPE_I8;

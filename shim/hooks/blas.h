@@ -41,6 +41,7 @@ struct tvg_blas {
     uint8_t wide_int;  /* integers are 64 bits wide by name */
     uint8_t chars[TVG_BLAS_CHARS + 1], dims[TVG_BLAS_DIMS + 1]; /* enum tvg_blas_role, in key order */
     uint32_t flags;    /* enum tvg_op_flag that always hold */
+    const char *label; /* what people know it by, where the name is a mangled one; NULL: the name */
 };
 
 /* The storage type behind a cudaDataType, and what a cublasComputeType computes in; TVG_TYPE_NONE when unknown. */

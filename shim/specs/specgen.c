@@ -50,7 +50,7 @@ struct spelling {
 enum convention { CBLAS, FORTRAN, CUBLAS, ATEN, CONVENTIONS };
 
 struct line {
-    char kind[16], pattern[160], flags[8][16];
+    char kind[16], pattern[160], flags[8][40];
     struct argument args[ARGS_MAX];
     int arg_count, flag_count;
     bool returns, fortran;
@@ -177,6 +177,9 @@ static void print_constants(const struct line *line, const struct element_type *
         printf(", .%s = TVG_TYPE_", field[i]);
         print_upper(type->storage[i]);
     }
+    for (int i = 0; i < line->flag_count; i++)
+        if (strncmp(line->flags[i], "as=", 3) == 0)
+            printf(", .label = \"%s\"", line->flags[i] + 3);
     printf(", .fortran = %d, .by_number = %d, .gpu = %d, .wide_int = %d, .chars = {", line->fortran || has_flag(line, "letters"),
            line->convention == CUBLAS || line->convention == ATEN, line->convention == CUBLAS, wide);
     for (int i = 0; i < line->arg_count; i++)
