@@ -9,6 +9,7 @@
 #include "../intercept/resolve.h"
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
+#include "described.h"
 
 enum { QUERY_KIND = 2, QUERY_SOURCE = 129, QUERY_WEIGHTS = 131, QUERY_DESTINATION = 133, QUERY_DIFF = 1, QUERY_RANK = 256, QUERY_DIMS = 257, QUERY_TYPE = 258 };
 enum { KIND_REORDER = 1, KIND_CONVOLUTION = 5, KIND_DECONVOLUTION = 6, KIND_INNER_PRODUCT = 10, KIND_RNN = 11, KIND_MATMUL = 14 };
@@ -298,22 +299,13 @@ TVG_HOOK_BODY int tvg_hook_dnnl_primitive_execute(const void *primitive, void *s
     int saved = errno;
     const struct library *library = library_of(target);
     struct tvg_op op;
-    uint32_t op_id = UINT32_MAX;
-    if (library && describe_primitive(&op, library, primitive)) {
-        op.caller = (uint64_t)(uintptr_t)caller;
-        tvg_op_count(&op);
-        op_id = tvg_op_intern(&op);
-    }
+    struct tvg_slot *slot = library && describe_primitive(&op, library, primitive) ? tvg_slot_described(&call, entry, &op, caller) : NULL;
     errno = saved;
-    uint64_t start = tvg_now();
+    call.start = tvg_now();
     int status = real(primitive, stream, count, arguments);
-    uint64_t end = tvg_now();
-    saved = errno;
-    tvg_call_release(&call);
-    call.thread = NULL;
-    if (op_id != UINT32_MAX && status == 0)
-        tvg_op_record(op_id, start, end, data_of(library, arguments, count, ARGUMENT_SOURCE), data_of(library, arguments, count, ARGUMENT_WEIGHTS),
-                      data_of(library, arguments, count, ARGUMENT_DESTINATION));
-    errno = saved;
+    const uint64_t end = tvg_now();
+    if (slot && status == 0)
+        tvg_call_end_at(&call, slot, end, data_of(library, arguments, count, ARGUMENT_SOURCE), data_of(library, arguments, count, ARGUMENT_WEIGHTS),
+                        data_of(library, arguments, count, ARGUMENT_DESTINATION));
     return status;
 }
