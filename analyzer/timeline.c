@@ -102,7 +102,7 @@ double tvg_timeline_usual_gap(const struct tvg_timeline *timeline)
     enum { RING = 2 * TVG_LAUNCHES_QUEUED };
     struct thread {
         uint64_t last, launched, begun, start[RING];
-    } *threads = calloc(TVG_LANES_MAX, sizeof *threads);
+    } *threads = calloc(timeline->host_count + 1u, sizeof *threads);
     double *gaps = malloc((timeline->count + 1u) * sizeof *gaps), median = 0;
     uint32_t count = 0;
     for (uint32_t i = 0; threads && gaps && i < timeline->count; i++) {

@@ -182,7 +182,7 @@ bool tvg_gpu_replay(double *saved, const struct tvg_profile *profile, const stru
     *saved = 0;
     if (!timeline->count)
         return true;
-    struct walk walk = {.hosts = calloc(TVG_LANES_MAX, sizeof *walk.hosts), .streams = calloc(TVG_LANES_MAX, sizeof *walk.streams), .usual_gap = timeline->usual_gap_ns};
+    struct walk walk = {.hosts = calloc(timeline->host_count + 1u, sizeof *walk.hosts), .streams = calloc(timeline->stream_count + 1u, sizeof *walk.streams), .usual_gap = timeline->usual_gap_ns};
     double *rows = rows_of_ops(profile);
     struct change *changes = rows ? changes_of(profile, rewritten, stretch, rows) : NULL;
     struct tvg_cycles cycles = {0};
@@ -191,7 +191,7 @@ bool tvg_gpu_replay(double *saved, const struct tvg_profile *profile, const stru
         const struct tvg_launch *row = &timeline->rows[i];
         step(&walk, profile, row, &changes[owner_of(profile, row)], reading, cycles.covered && cycles.covered[i], cycles.head && cycles.head[i]);
     }
-    for (int i = 0; ready && i < TVG_LANES_MAX; i++)
+    for (unsigned i = 0; ready && i < timeline->host_count; i++)
         if (walk.hosts[i].open) { /* a thread that launches no more may still have work: it goes on as long as it did */
             walk.end_old = fmax(walk.end_old, walk.hosts[i].launch_old);
             walk.end_new = fmax(walk.end_new, walk.hosts[i].launch_new);

@@ -77,6 +77,7 @@ static struct bench *bench_of(const struct machine *machine)
         b->before.timeline.seconds += b->rows[i].duration_ns * 1e-9;
     }
     b->before.timeline.rows = b->rows;
+    b->before.timeline.host_count = b->before.timeline.stream_count = 1;
     b->before.timeline.usual_gap_ns = tvg_timeline_usual_gap(&b->before.timeline);
     b->before.timeline.seconds_kept = b->before.timeline.seconds;
     b->before.ops = b->ops;
