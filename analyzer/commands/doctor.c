@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <linux/perf_event.h>
+#include <math.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,15 +21,20 @@
 #endif
 
 #include "command.h"
+#include "doctor_meter.h"
 #include "program.h"
 
-static const struct tvg_option options[] = {{0, NULL, NULL, NULL}};
+enum { METER = 256 };
+static const struct tvg_option options[] = {{METER, "meter", NULL, "instead: the phase test of the GPUs' energy meters; keeps each card busy for some 15 seconds"},
+                                            {0, NULL, NULL, NULL}};
 
 static const struct tvg_usage usage = {
     .name = "doctor",
-    .arguments = "[--json] [-- CMD]",
+    .arguments = "[--json] [--meter] [-- CMD]",
     .summary = "What this machine, and CMD, allow to be measured, and how to allow more. Changes nothing and does not run CMD.",
-    .details = "Each line: ok, limited (works in part) or missing; below it what was found and what to do. Exit code 0 whatever was found.",
+    .details = "Each line: ok, limited (works in part) or missing; below it what was found and what to do. Exit code 0 whatever was found.\n\n"
+               "--meter is the one thing that uses a card: bursts of a quarter of the counter's tick at four phases of it. A meter that integrates gives the same joules at\n"
+               "each; one that looks at a part of each tick does not, and short runs can't be measured with it.",
     .options = options,
     .json = true,
     .stop_at_operand = true,
@@ -292,6 +298,30 @@ static void check_gpu(struct findings *findings)
     if (library) dlclose(library);
 }
 
+/* Spreads above these are no noise: 5 % is a board's own gain, and a phase's mean wanders by its noise. */
+static void check_meters(struct findings *findings)
+{
+    static const double gain = 0.05, noises = 4;
+    char why[256];
+    for (int device = 0; device < 16; device++) {
+        struct tvg_meter_test test;
+        bool tested = tvg_meter_test(&test, device, why);
+        if (!tested && !why[0]) break;
+        struct finding *finding = add(findings, "meter", "GPU energy meter, phase test");
+        if (!tested) {
+            say(finding, MISSING, "card %d: %s", device, why);
+            mend(finding, "run it on a machine with an NVIDIA card that nobody else uses; in a container start it with --gpus all");
+            if (device == 0 || !test.name[0]) break;
+            continue;
+        }
+        bool depends = test.spread > fmax(gain, noises * test.noise);
+        say(finding, depends ? LIMITED : OK, "card %d, %s: counter moves every %.0f ms, %.1f W awake; bursts of %.1f ms at 0, 1/4, 1/2, 3/4 of its tick: %.1f, %.1f, %.1f, %.1f W above that (%d each, +-%.1f %%): "
+            "%.1f %% apart, %s", device, test.name, test.period_s * 1e3, test.awake_watts, test.burst_s * 1e3, test.watts[0], test.watts[1], test.watts[2], test.watts[3], test.repeats,
+            100 * test.noise, 100 * test.spread, depends ? "which depends on when the work runs" : "no dependence on the phase");
+        if (depends) mend(finding, "measure runs of many ticks only, repeat them at several start delays, and see that nobody else uses the card meanwhile");
+    }
+}
+
 /* --- clock, limits, the shim -------------------------------------------------------------------------------------------------------------- */
 
 static void check_clock(struct findings *findings)
@@ -508,9 +538,18 @@ int tvg_command_doctor(int argc, char **argv)
     struct tvg_arguments arguments;
     static struct findings findings;
     tvg_arguments_begin(&arguments, &usage, argc, argv);
-    while (tvg_arguments_next(&arguments)) {}
+    bool meter = false;
+    for (const struct tvg_option *option; (option = tvg_arguments_next(&arguments));)
+        meter |= option->id == METER;
     if (arguments.stop) return arguments.exit_code;
     findings.count = 0;
+    if (meter) {
+        if (arguments.operand_count) return tvg_command_misuse("doctor", "--meter takes no command");
+        check_meters(&findings);
+        if (arguments.json) return print_json(&findings);
+        print_text(&findings, tvg_style(arguments.color));
+        return TVG_EXIT_OK;
+    }
     if (arguments.operand_count) check_command(&findings, arguments.operand[0]);
     check_shim(&findings);
     check_rapl(&findings);
