@@ -103,14 +103,18 @@ static struct found *place_for(const struct tvg_inline_rule *rule)
     return &found[found_count++];
 }
 
-/* Where a function's text can't be patched, a virtual one has its slots redirected: then it is its own original. */
+/* Where a function's text can't be patched, a virtual one has its slots redirected: then it is its own original. NULL: neither; *reason says what
+ * is missing. */
 static void *stand_in(const struct tvg_inline_rule *rule, const struct tvg_classes *classes, uintptr_t base, void *address, size_t size, void *stub,
                       const char **reason)
 {
-    const char *other;
     void *original = tvg_patch_function(address, size, stub, NULL, reason);
     bool has_slot = !original && classes && !rule->witness;
-    return has_slot && tvg_slots_redirect(classes, base, (uintptr_t)address - base, rule->slot, stub, &other) ? address : original;
+    const char *missing;
+    if (!has_slot || !tvg_slots_redirect(classes, base, (uintptr_t)address - base, rule->slot, stub, &missing))
+        return original;
+    *reason = missing;
+    return address;
 }
 
 static void meet(const struct tvg_inline_rule *rule, const char *name, const struct link_map *object, const struct tvg_classes *classes, uintptr_t begin,
@@ -139,11 +143,12 @@ static void meet(const struct tvg_inline_rule *rule, const char *name, const str
         if (!place->bound)
             place->bound = tvg_catch_reserve(&rule->catch, rule->by != TVG_BY_SYMBOL ? TVG_NET_VTABLE : TVG_NET_INLINE, &stub);
         void *original = place->bound ? stand_in(rule, classes, object->l_addr, address, size, stub, &reason) : (reason = "no stub is left", NULL);
-        if (!original) {
+        if (!original || reason) {
             snprintf(text, sizeof text, "%.200s in %.150s", name, file);
             tvg_note("found-not-catchable", text, reason);
-            return;
         }
+        if (!original)
+            return;
         place->bound->exported = original;
         place->bound->entry.name = name;
         tvg_note("caught", rule->catch.entry.name, file);

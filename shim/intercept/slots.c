@@ -56,16 +56,18 @@ bool tvg_slots_redirect(const struct tvg_classes *classes, uintptr_t base, uintp
 {
     const Elf64_Rela *in_file = classes->rela, *loaded = loaded_relocations(classes, base);
     bool any = false, all = loaded != NULL;
-    for (size_t i = 0; i < classes->relocations && all; i++) {
+    for (size_t i = 0; i < classes->relocations && loaded; i++) {
         if (ELF64_R_TYPE(in_file[i].r_info) != RELATIVE || (uint64_t)in_file[i].r_addend != function || !is_slot(classes, in_file[i].r_offset, slot))
             continue;
         uintptr_t place = base + in_file[i].r_offset, holds = *(const uintptr_t *)place;
+        bool is_done;
         if (holds == base + function)
-            all = write_word(place, (uintptr_t)stub);
+            is_done = write_word(place, (uintptr_t)stub);
         else /* not relocated yet */
-            all = memcmp(&loaded[i], &in_file[i], sizeof *loaded) == 0 && write_word((uintptr_t)&loaded[i].r_addend, (uintptr_t)stub - base);
-        any = any || all;
+            is_done = memcmp(&loaded[i], &in_file[i], sizeof *loaded) == 0 && write_word((uintptr_t)&loaded[i].r_addend, (uintptr_t)stub - base);
+        any = any || is_done;
+        all = all && is_done;
     }
-    *reason = any && all ? NULL : "its slots can't be written";
-    return any && all;
+    *reason = any && all ? NULL : "not all slots of its vtables can be written";
+    return any;
 }

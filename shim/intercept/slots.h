@@ -6,9 +6,8 @@
 #include "vtable.h"
 
 /* Puts `stub` into slot `slot` of the primary vtable of every class that has `function` (a link-time address) there, in the object that is loaded at
- * `base`. Before the object is relocated that is done to what relocates the slot, after it to the slot. False, with *reason set to a literal, when
- * it could not be done for all of them; those that were done stay, and lead to `function` as long as the stub does. The caller holds the loader's
- * event. No malloc. */
+ * `base`. Before the object is relocated that is done to what relocates the slot, after it to the slot. True when any was: then the stub must lead to
+ * `function`. *reason: NULL when all were, else a literal. The caller holds the loader's event. No malloc. */
 bool tvg_slots_redirect(const struct tvg_classes *classes, uintptr_t base, uintptr_t function, unsigned slot, const void *stub, const char **reason);
 
 #endif
