@@ -158,11 +158,18 @@ static void meet(const struct tvg_inline_rule *rule, const char *name, const str
     place->dynamic = object->l_ld;
 }
 
+/* A rule without a hash has a name that ends in '*': whatever follows, but for the parts that compilers split off (".cold"). */
+static bool names(const struct tvg_inline_rule *rule, const char *name, uint32_t hash)
+{
+    const char *wanted = rule->catch.entry.name;
+    return rule->catch.gnu_hash ? rule->catch.gnu_hash == hash && strcmp(wanted, name) == 0 : strncmp(wanted, name, strlen(wanted) - 1) == 0 && !strchr(name, '.');
+}
+
 static const struct tvg_inline_rule *rule_for(const char *name, const char *file)
 {
     uint32_t hash = tvg_gnu_hash(name);
     for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++)
-        if (rule->catch.gnu_hash == hash && rule->by == TVG_BY_SYMBOL && strcmp(rule->catch.entry.name, name) == 0 && applies(rule, file))
+        if (rule->by == TVG_BY_SYMBOL && names(rule, name, hash) && applies(rule, file))
             return rule;
     return NULL;
 }

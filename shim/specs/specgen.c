@@ -441,12 +441,15 @@ static void print_rule(struct rule rule)
 {
     if (!libraries[0])
         fail("inline needs a libraries line before it", rule.name);
+    bool open = rule.name[strlen(rule.name) - 1] == '*' && strcmp(rule.by, "TVG_BY_SYMBOL") == 0;
+    if (open && strlen(rule.name) <= 24)
+        fail("a name that ends in * needs 24 letters before it", rule.name);
     if (output == TO_LIST)
         printf("%s\t%s\t64\tinline\n", rule.name, rule.body);
     else
         printf("static const struct tvg_inline_rule tvg_rule_%d TVG_INLINE_SECTION = {{{\"%s\", %s, %s, 0, TVG_NET_INLINE},\n"
                "    (void (*)(void))%s, NULL, 0x%08xu, 0, %d, NULL}, \"%s\", %s, %d, %s%s%s};\n\n",
-               number, rule.name, rule.describe, rule.detail, rule.body, gnu_hash(rule.name), rule.all, libraries, rule.by, rule.slot,
+               number, rule.name, rule.describe, rule.detail, rule.body, open ? 0 : gnu_hash(rule.name), rule.all, libraries, rule.by, rule.slot,
                rule.witness ? "\"" : "", rule.witness ? rule.witness : "NULL", rule.witness ? "\"" : "");
     number++;
 }
