@@ -469,7 +469,8 @@ static void read_inline(char **rest)
         print_rule(rule);
     for (; word; word = strtok_r(NULL, " \t\n", rest)) {
         char whole[2 * NAME_MAX_LENGTH + 64];
-        snprintf(whole, sizeof whole, "%.*s%.63s%.191s", (int)(mark - name), name, word, mark + 1);
+        if (snprintf(whole, sizeof whole, "%.*s%s%s", (int)(mark - name), name, word, mark + 1) >= (int)sizeof whole)
+            fail("too long", word);
         rule.name = whole;
         print_rule(rule);
     }

