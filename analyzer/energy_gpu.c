@@ -43,11 +43,26 @@ static struct tvg_interval energy_of_added(const struct tvg_op_stat *added, doub
     return kernels(seconds, (double)added->count, fmax(1, blocks[added->follows - 1] * growth), units_of(added->op.type_compute), gpu);
 }
 
+double *tvg_seconds_left(const struct tvg_profile *profile, const struct tvg_profile *rewritten)
+{
+    double *left = malloc((profile->op_count + 1u) * sizeof *left);
+    for (uint32_t i = 0; left && i < profile->op_count; i++)
+        left[i] = profile->ops[i].seconds;
+    for (uint32_t i = 0; left && i < profile->activity_count; i++) {
+        const struct tvg_gpu_activity *at = &profile->activity[i];
+        uint32_t owner = at->cause != UINT32_MAX ? at->cause : at->op;
+        if (owner < profile->op_count && rewritten->ops[owner].role_gone && at->traits.role == rewritten->ops[owner].role_gone)
+            left[owner] -= at->seconds;
+    }
+    return left;
+}
+
 bool tvg_energy_of_boards(struct tvg_interval *per_op, const struct tvg_profile *profile, const struct tvg_profile *rewritten, const double *stretch, const struct tvg_device *gpu)
 {
     uint32_t count = rewritten->op_count;
     double *blocks = calloc(profile->op_count + 1u, sizeof *blocks), *weight = calloc(profile->op_count + 1u, sizeof *weight);
-    bool ready = blocks && weight;
+    double *left = tvg_seconds_left(profile, rewritten);
+    bool ready = blocks && weight && left;
     memset(per_op, 0, count * sizeof *per_op);
     for (uint32_t i = 0; ready && i < profile->activity_count; i++) {
         const struct tvg_gpu_activity *at = &profile->activity[i];
@@ -56,7 +71,9 @@ bool tvg_energy_of_boards(struct tvg_interval *per_op, const struct tvg_profile 
             continue;
         const struct tvg_op *kernel = &profile->ops[at->op].op;
         const struct tvg_op_stat *old = &profile->ops[owner], *new = &rewritten->ops[owner];
-        double kept = old->count ? (double)new->count / (double)old->count : 1, time = old->seconds > 0 ? new->seconds / old->seconds : 1;
+        double kept = old->count ? (double)new->count / (double)old->count : 1, time = left[owner] > 0 ? new->seconds / left[owner] : 1;
+        if (new->role_gone && at->traits.role == new->role_gone)
+            continue;
         if (stretch)
             time *= stretch[owner];
         if (kernel->kind != TVG_KIND_KERNEL) {
@@ -80,6 +97,7 @@ bool tvg_energy_of_boards(struct tvg_interval *per_op, const struct tvg_profile 
             per_op[i] = energy_of_added(&rewritten->ops[i], rewritten->ops[i].seconds * (stretch ? stretch[i] : 1), profile, blocks, gpu);
     free(blocks);
     free(weight);
+    free(left);
     return ready;
 }
 

@@ -10,6 +10,10 @@
  * places. False: memory is out. */
 bool tvg_energy_of_boards(struct tvg_interval *per_op, const struct tvg_profile *profile, const struct tvg_profile *rewritten, const double *stretch, const struct tvg_device *gpu);
 
+/* Card time of each op of `profile` without the kernels that `rewritten` launches no more (role_gone): what the others' times are scaled from. To be freed;
+ * NULL: memory is out. */
+double *tvg_seconds_left(const struct tvg_profile *profile, const struct tvg_profile *rewritten);
+
 /* Replaces an energy's figures (per_op allocated) by those of the boards: total = rest and awake over the meter's window + s x kernels +
  * unexplained, exactly. CPU ops cost nothing here: the boundary is the board. The interval of a metered total is the meter's. */
 bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile *profile, const struct tvg_device *gpu);

@@ -34,7 +34,7 @@ struct tvg_op_stat {
     uint8_t type_called;    /* GPU products: the compute type that the call said; op.type_compute is that of the kernels that ran */
     bool type_confirmed, type_disagrees; /* a kernel's name told its type; it is not what the call asked for */
     uint32_t follows;       /* set by rewrites that add ops on a GPU: 1 + index of the op behind (or in place of) whose calls this one is launched; 0: none */
-    double launches_gone;   /* set by rewrites: share of the kernels of this op's calls that are launched no more; the calls stay */
+    uint8_t role_gone;      /* set by rewrites: enum tvg_kernel_role of those kernels of this op's calls that are launched no more; 0: none */
     double time_unsure;     /* set by rewrites: relative, of this op's time, where it is not the rewrite's usual one; 0: that */
     double energy_scale;    /* set by rewrites: factor on modelled energy beside bytes and FLOP; 1 by default */
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../analyzer/energy_gpu.h"
 #include "gpu_replay.h"
 
 /* ns. A launch takes some 6 us to the card when nothing is queued (least seen: 6.0 and 6.5 on one H100), kernels of a stream change in about 1 us; in a graph
@@ -109,16 +110,17 @@ struct change {
     float added;     /* launches added for each activity, kept or not */
     float added_ns;  /* of one added launch */
     float due_kept, due_added; /* what the rounding owes so far */
+    uint8_t role_gone;
 };
 
-static struct change *changes_of(const struct tvg_profile *profile, const struct tvg_profile *rewritten, const double *stretch, const double *rows_of)
+static struct change *changes_of(const struct tvg_profile *profile, const struct tvg_profile *rewritten, const double *stretch, const double *rows_of, const double *left)
 {
     struct change *changes = calloc(profile->op_count + 1u, sizeof *changes);
     for (uint32_t i = 0; changes && i < profile->op_count; i++) {
         const struct tvg_op_stat *old = &profile->ops[i], *new = &rewritten->ops[i];
-        double kept = (old->count ? (double)new->count / (double)old->count : 1) * (1 - new->launches_gone);
-        double time = old->seconds > 0 && kept > 0 ? new->seconds / old->seconds / kept : 1;
-        changes[i] = (struct change){.factor = (float)(time * (stretch ? stretch[i] : 1)), .kept = (float)kept, .due_kept = 0.5f};
+        double kept = old->count ? (double)new->count / (double)old->count : 1;
+        double time = left[i] > 0 && kept > 0 ? new->seconds / left[i] / kept : 1;
+        changes[i] = (struct change){.factor = (float)(time * (stretch ? stretch[i] : 1)), .kept = (float)kept, .due_kept = 0.5f, .role_gone = new->role_gone};
     }
     for (uint32_t i = profile->op_count; changes && i < rewritten->op_count; i++) {
         const struct tvg_op_stat *added = &rewritten->ops[i];
@@ -148,8 +150,9 @@ static void step(struct walk *walk, const struct tvg_profile *profile, const str
     struct host *host = &walk->hosts[row->host];
     struct stream *stream = &walk->streams[row->stream];
     double launch = (double)row->launch_ns, launch_new = 0, limit = covered ? CHANGE_IN_GRAPH : INFINITY;
-    change->due_kept += change->kept;
-    bool kept = change->due_kept >= 1;
+    bool gone = change->role_gone && profile->activity[row->activity].traits.role == change->role_gone;
+    change->due_kept += gone ? 0 : change->kept;
+    bool kept = !gone && change->due_kept >= 1;
     change->due_kept -= kept;
     if (row->launch_ns) {
         /* A launch that goes takes a usual gap with it; a pass that a graph replays takes all of the host's work within it. */
@@ -184,7 +187,8 @@ bool tvg_gpu_replay(double *saved, const struct tvg_profile *profile, const stru
         return true;
     struct walk walk = {.hosts = calloc(timeline->host_count + 1u, sizeof *walk.hosts), .streams = calloc(timeline->stream_count + 1u, sizeof *walk.streams), .usual_gap = timeline->usual_gap_ns};
     double *rows = rows_of_ops(profile);
-    struct change *changes = rows ? changes_of(profile, rewritten, stretch, rows) : NULL;
+    double *left = tvg_seconds_left(profile, rewritten);
+    struct change *changes = rows && left ? changes_of(profile, rewritten, stretch, rows, left) : NULL;
     struct tvg_cycles cycles = {0};
     bool ready = walk.hosts && walk.streams && changes && (!rewritten->graph_replay || tvg_cycles_find(&cycles, profile));
     for (uint32_t i = 0; ready && i < timeline->count; i++) {
@@ -202,6 +206,7 @@ bool tvg_gpu_replay(double *saved, const struct tvg_profile *profile, const stru
     free(walk.hosts);
     free(walk.streams);
     free(rows);
+    free(left);
     free(changes);
     return ready;
 }

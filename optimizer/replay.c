@@ -46,7 +46,7 @@ void tvg_settle_totals(struct tvg_replay *replay, const struct tvg_profile *rewr
 static bool same_stat(const struct tvg_op_stat *a, const struct tvg_op_stat *b)
 {
     return a->count == b->count && a->seconds == b->seconds && a->op.flop == b->op.flop && a->op.bytes == b->op.bytes &&
-           a->op.type_compute == b->op.type_compute && a->op.threads == b->op.threads && a->energy_scale == b->energy_scale && a->launches_gone == b->launches_gone;
+           a->op.type_compute == b->op.type_compute && a->op.threads == b->op.threads && a->energy_scale == b->energy_scale && a->role_gone == b->role_gone;
 }
 
 static bool working_begin(struct working *working, const struct tvg_profile *profile)

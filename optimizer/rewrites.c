@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define REWRITES(X) X(tf32) X(bf16) X(fp16) X(int8_w8a8) X(fp8) X(int4_weights) X(qkv_merge) X(horizontal_batching) \
-    X(fuse_pointwise) X(fuse_epilogue) X(layout_removal) X(cuda_graphs) X(batching) X(cpu_threads) X(pruning) X(sparsity_2_4) X(common_calls)
+    X(fuse_pointwise) X(fuse_epilogue) X(layout_removal) X(cuda_graphs) X(batching) X(cpu_threads) X(pruning) X(sparsity_2_4) X(common_calls) X(idle_clocks)
 
 #define DECLARE(name) extern const struct tvg_rewrite tvg_rewrite_##name;
 REWRITES(DECLARE)

@@ -15,6 +15,8 @@ bool tvg_settle_boards(struct tvg_replay *replay, const struct tvg_profile *prof
     replay->energy = energy->total;
     replay->ops = energy->ops;
     replay->idle = energy->idle;
+    if (!replay->outcome.applied)
+        return true;
     struct tvg_interval *before = calloc(profile->op_count + 1u, sizeof *before), *after = calloc(rewritten->op_count + 1u, sizeof *after);
     double *stretch = malloc((rewritten->op_count + 1u) * sizeof *stretch);
     bool ready = before && after && stretch && context->gpu && tvg_energy_of_boards(before, profile, profile, NULL, context->gpu);

@@ -23,10 +23,10 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
     }
     for (uint32_t i = 0; i < profile->op_count; i++) {
         struct tvg_op_stat *stat = &profile->ops[i];
-        if (!(count[i] > 0) || !stat->gpu_count || !(stat->seconds > seconds[i]))
+        if (!(count[i] > 0) || stat->role_gone || !(stat->seconds > seconds[i]))
             continue;
         tvg_scale_time(stat, 1 - seconds[i] / stat->seconds);
-        stat->launches_gone = count[i] / (double)stat->gpu_count;
+        stat->role_gone = TVG_ROLE_LAYOUT;
         launches += count[i];
         time += seconds[i];
         flop += (double)stat->op.flop * (double)stat->count;

@@ -167,7 +167,7 @@ def test_launches_taken_out_save_time_where_the_host_sets_the_pace():
 def test_gpu_rewrites_are_refused_on_a_cpu_trace(under_shim):
     data = report(under_shim("import numpy as np; np.ones((9, 9)) @ np.ones((9, 9))").trace)
     only = [one for one in data["rewrites"] if one["runs_on"] == "gpu"]
-    assert len(only) == 7 and all(one["status"] == "refused" and "GPU" in one["reason"] for one in only)
+    assert len(only) == 8 and all(one["status"] == "refused" and "GPU" in one["reason"] for one in only)
     assert data["cards"] is None
 
 

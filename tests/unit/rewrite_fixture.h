@@ -78,7 +78,7 @@ __attribute__((unused)) static void fixture_free(struct fixture *f)
 }
 
 /* A row-major fp32 product (m,k)(k,n) with a weight in B, written once: `count` calls of `mean` seconds. */
-static struct tvg_op_stat *fixture_gemm(struct fixture *f, int64_t m, int64_t n, int64_t k, uint64_t count, double mean)
+__attribute__((unused)) static struct tvg_op_stat *fixture_gemm(struct fixture *f, int64_t m, int64_t n, int64_t k, uint64_t count, double mean)
 {
     struct tvg_op_stat *stat = &f->ops[f->profile.op_count++];
     stat->op = (struct tvg_op){.library = "libtest.so", .function = "cblas_sgemm", .kind = TVG_KIND_GEMM, .type_a = TVG_TYPE_F32, .type_b = TVG_TYPE_F32,
@@ -95,7 +95,7 @@ static struct tvg_op_stat *fixture_gemm(struct fixture *f, int64_t m, int64_t n,
 }
 
 /* Sums the totals, with `host` seconds beside the ops, and prices. */
-static void fixture_price(struct fixture *f, double host)
+__attribute__((unused)) static void fixture_price(struct fixture *f, double host)
 {
     struct tvg_profile *p = &f->profile;
     struct tvg_error error;

@@ -484,7 +484,7 @@ static void every_rewrite_says_what_it_must(void **state)
         if ((*rewrite)->assumption)
             assert_true((*rewrite)->assumption_low < (*rewrite)->assumption_high);
     }
-    assert_int_equal(count, 17);
+    assert_int_equal(count, 18);
     assert_null(tvg_rewrite_find("magic"));
 }
 
