@@ -7,6 +7,7 @@
 
 #include "../../trace/op.h"
 #include "../intercept/any_arguments.h"
+#include "../intercept/inline.h"
 #include "../intercept/resolve.h"
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
@@ -169,7 +170,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_tensorflow_matmul(uintptr_t context, uintptr_t 
     const uintptr_t argument[11] = {context, x, y, a, b, c, rest.word[0], rest.word[1], rest.word[2], rest.word[3], rest.word[4]};
     struct tvg_op op = {.function = "LaunchBatchMatMul", .net = TVG_NET_INLINE, .device = -1};
     struct tensor tensor[3];
-    if (!find_functions(caller) || !describe(&op, tensor, argument, entry->name)) {
+    if (!find_functions(tvg_inline_code(target)) || !describe(&op, tensor, argument, entry->name)) {
         tvg_note("unknown-version", "TensorFlow", "the tensors of a product don't read as in any version that is known: it is not counted, but for panels that reach dnnl_sgemm");
         tvg_call_release(&call);
         call.thread = NULL;

@@ -152,15 +152,15 @@ static bool read_operands(struct tensor operand[3], const struct kernel *kernel,
 }
 
 /* A result whose size is only known when it has been computed. */
-static void record_late(struct tvg_call *call, uint64_t end, struct tvg_op *op, const struct kernel *kernel, void *context, const void *node, void *caller)
+static void record_late(struct tvg_call *call, uint64_t end, struct tvg_op *op, const struct kernel *kernel, void *context, const void *node, const void *code, void *caller)
 {
     int saved = errno;
     struct tensor operand[3];
     uint64_t start = call->start;
     tvg_call_release(call);
     call->thread = NULL;
-    if (kernel && read_operands(operand, kernel, context, node, caller) && describe(op, kernel->class, &operand[0], &operand[1], &operand[2])) {
-        op->library = tvg_object_name(caller, NULL);
+    if (kernel && read_operands(operand, kernel, context, node, code) && describe(op, kernel->class, &operand[0], &operand[1], &operand[2])) {
+        op->library = tvg_object_name(code, NULL);
         op->caller = (uint64_t)(uintptr_t)caller;
         tvg_op_count(op);
         tvg_op_record(tvg_op_intern(op), start, end, operand[0].data, operand[1].data, operand[2].data);
@@ -175,6 +175,7 @@ TVG_HOOK_BODY int tvg_hook_tflite_kernel(void *context, void *node)
 {
     TVG_TAKE_ENTRY(entry);
     void *const target = tvg_target(entry, NULL), *const caller = __builtin_return_address(0);
+    const void *const code = tvg_inline_code(target);
     kernel_function *const real = TVG_FUNCTION(kernel_function, target);
     struct tvg_call call __attribute__((cleanup(tvg_call_release)));
     if (!tvg_call_begin(&call, __builtin_frame_address(0)))
@@ -184,7 +185,7 @@ TVG_HOOK_BODY int tvg_hook_tflite_kernel(void *context, void *node)
     struct tensor operand[3];
     struct tvg_op op = {.function = kernel ? kernel->name : entry->name, .net = TVG_NET_INLINE, .device = -1};
     struct tvg_slot *slot = NULL;
-    if (kernel && read_operands(operand, kernel, context, node, caller) && describe(&op, kernel->class, &operand[0], &operand[1], &operand[2]))
+    if (kernel && read_operands(operand, kernel, context, node, code) && describe(&op, kernel->class, &operand[0], &operand[1], &operand[2]))
         slot = tvg_slot_described(&call, entry, &op, caller);
     errno = saved;
     call.start = tvg_now();
@@ -192,6 +193,6 @@ TVG_HOOK_BODY int tvg_hook_tflite_kernel(void *context, void *node)
     if (slot && status == KERNEL_SUCCESS)
         tvg_call_end(&call, slot, operand[0].data, operand[1].data, operand[2].data);
     else if (status == KERNEL_SUCCESS)
-        record_late(&call, tvg_now(), &op, kernel, context, node, caller);
+        record_late(&call, tvg_now(), &op, kernel, context, node, code, caller);
     return status;
 }

@@ -6,6 +6,7 @@
 
 #include "../../trace/op.h"
 #include "../intercept/any_arguments.h"
+#include "../intercept/inline.h"
 #include "../intercept/resolve.h"
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
@@ -130,14 +131,14 @@ static void invoke(void **state)
 }
 
 /* The layout proves itself once: both functions must belong to the library that passes the callback. */
-static bool is_invocable(const struct invocable *callback, const void *caller)
+static bool is_invocable(const struct invocable *callback, const void *code)
 {
     static int verdict; /* 1 as expected, -1 not */
     if (!callback || (uintptr_t)callback % 8 || !callback->invoke || !callback->manage)
         return false;
     if (!__atomic_load_n(&verdict, __ATOMIC_RELAXED)) {
         void *library, *base[2];
-        tvg_object_name(caller, &library);
+        tvg_object_name(code, &library);
         tvg_object_name((const void *)(uintptr_t)callback->manage, &base[0]);
         tvg_object_name((const void *)(uintptr_t)callback->invoke, &base[1]);
         bool good = base[0] == library && base[1] == library;
@@ -178,12 +179,14 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xla_eigen(uintptr_t device, uintptr_t out, uint
     describe(&op, function, number);
     struct tvg_slot *slot = tvg_slot_described(&call, entry, &op, caller);
     struct invocable *callback = (struct invocable *)rest.word[function->dims - 2];
-    struct pending *later = is_invocable(callback, caller) ? take_place() : NULL;
+    struct pending *later = is_invocable(callback, tvg_inline_code(target)) ? take_place() : NULL;
     if (later) {
         later->op = op;
         later->op.caller = (uint64_t)(uintptr_t)caller;
         tvg_op_count(&later->op);
         later->op_id = slot->op_id;
+        if (slot->op_id == TVG_OP_ID_WIDE)
+            later->op.library = tvg_object_name(tvg_inline_code(target), NULL);
         later->a = (const void *)a, later->b = (const void *)b, later->c = (const void *)out;
         later->callback = *callback;
         *callback = (struct invocable){{later, NULL}, manage, invoke};

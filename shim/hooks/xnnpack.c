@@ -121,13 +121,13 @@ static const struct form *form_of(const char *suffix)
 }
 
 /* What `create` was given for the operator that it made. */
-static void describe(struct operator *operator, const struct form *form, const char *name, const uintptr_t *argument, const void *caller)
+static void describe(struct operator *operator, const struct form *form, const char *name, const uintptr_t *argument, const void *code)
 {
     const struct family *family = operator->family;
     operator->class = family->class == BATCHED && strstr(name, "const_weights") ? BATCHED_CONSTANT : family->class;
     operator->shaped = false;
     operator->a = operator->b = operator->c = NULL;
-    operator->op = (struct tvg_op){.library = tvg_object_name(caller, NULL), .function = name, .net = TVG_NET_INLINE, .device = -1, .kind = TVG_KIND_GEMM,
+    operator->op = (struct tvg_op){.library = tvg_object_name(code, NULL), .function = name, .net = TVG_NET_INLINE, .device = -1, .kind = TVG_KIND_GEMM,
                                    .type_a = form->type_a, .type_b = form->type_b, .type_c = form->type_c, .type_compute = form->type_a,
                                    .flags = TVG_OP_ROW_MAJOR | TVG_OP_BETA_ZERO};
     switch (operator->class) {
@@ -242,7 +242,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xnn_create_operator(uintptr_t a, uintptr_t b, u
                                                      struct tvg_stack_arguments rest)
 {
     TVG_TAKE_ENTRY(entry);
-    void *const target = tvg_target(entry, NULL), *const caller = __builtin_return_address(0);
+    void *const target = tvg_target(entry, NULL);
     uintptr_t argument[ARGUMENTS];
     gather(argument, a, b, c, d, e, f, &rest);
     uintptr_t status = TVG_FUNCTION(create_function, target)(a, b, c, d, e, f, w, x, y, z, rest);
@@ -257,7 +257,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xnn_create_operator(uintptr_t a, uintptr_t b, u
         struct operator *operator = made && (uintptr_t)made % 8 == 0 && is_mapped(made) && *made ? take() : NULL;
         if (operator) {
             operator->family = family;
-            describe(operator, form, name, argument, caller);
+            describe(operator, form, name, argument, tvg_inline_code(target));
             give_back(tvg_registry_put(&known, *made, operator));
         }
     } else if ((uint32_t)status == 0)

@@ -550,7 +550,7 @@ static void add_node(struct graph *graph, const struct tvg_op *op, const uint32_
     }
 }
 
-static void define(struct graph *graph, const struct definition *definition, const char *function, const uintptr_t *argument, const void *caller)
+static void define(struct graph *graph, const struct definition *definition, const char *function, const uintptr_t *argument, const void *code)
 {
     uint32_t first = (uint32_t)argument[definition->a], result;
     if (definition->shape == concatenate) /* its operands are a list */
@@ -574,7 +574,7 @@ static void define(struct graph *graph, const struct definition *definition, con
     }
     if (!definition->kind)
         return;
-    struct tvg_op op = {.library = tvg_object_name(caller, NULL), .function = function + PREFIX, .kind = definition->kind, .net = TVG_NET_INLINE, .device = -1};
+    struct tvg_op op = {.library = tvg_object_name(code, NULL), .function = function + PREFIX, .kind = definition->kind, .net = TVG_NET_INLINE, .device = -1};
     uint32_t value[3] = {first, definition->b ? (uint32_t)argument[definition->b] : NO_VALUE, result};
     const struct value *b = value_at(graph, value[1]);
     c = value_at(graph, result);
@@ -598,14 +598,14 @@ TVG_HOOK_BODY int tvg_hook_ynn_define(uintptr_t a, uintptr_t b, uintptr_t c, uin
                                       uintptr_t j, uintptr_t k)
 {
     TVG_TAKE_ENTRY(entry);
-    void *const target = tvg_target(entry, NULL), *const caller = __builtin_return_address(0);
+    void *const target = tvg_target(entry, NULL);
     int status = TVG_FUNCTION(define_function, target)(a, b, c, d, e, f, g, h, i, j, k);
     int saved = errno;
     const struct definition *definition = definition_of(entry->name + PREFIX);
     struct graph *graph = status == 0 && definition ? tvg_registry_get(&graphs, (const void *)a) : NULL;
     if (graph) {
         const uintptr_t argument[ARGUMENTS] = {a, b, c, d, e, f, g, h, i, j, k};
-        define(graph, definition, entry->name, argument, caller);
+        define(graph, definition, entry->name, argument, tvg_inline_code(target));
     }
     errno = saved;
     return status;
@@ -616,13 +616,13 @@ define_tensor_function tvg_hook_ynn_define_tensor;
 TVG_HOOK_BODY int tvg_hook_ynn_define_tensor(void *subgraph, uint32_t type, size_t rank, const size_t *dims, const void *data, uint32_t flags, uint32_t *id)
 {
     TVG_TAKE_ENTRY(entry);
-    void *const target = tvg_target(entry, NULL), *const caller = __builtin_return_address(0);
+    void *const target = tvg_target(entry, NULL);
     int status = TVG_FUNCTION(define_tensor_function, target)(subgraph, type, rank, dims, data, flags, id);
     int saved = errno;
     struct graph *graph = status == 0 ? tvg_registry_get(&graphs, subgraph) : NULL;
     struct value *value = graph ? value_at(graph, *id) : NULL;
     if (value) {
-        value->type = type_of(type, caller);
+        value->type = type_of(type, tvg_inline_code(target));
         value->data = data;
         value->known = rank == 0 || (dims && rank <= RANK_MAX);
         value->rank = (uint8_t)(value->known ? rank : 0);
