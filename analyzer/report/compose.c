@@ -109,7 +109,7 @@ static struct tvg_interval headline(const struct tvg_report *report, const struc
 
 bool tvg_saving_shows(const struct tvg_report *report, struct tvg_interval saved)
 {
-    return saved.low > 0 && saved.high > 1e-4 * report->energy->total.value; /* less is not worth a line */
+    return saved.low > 0 && saved.high > 1e-3 * report->energy->total.value; /* less is not worth a line */
 }
 
 /* Composes rewrites [of count] into report->set. */

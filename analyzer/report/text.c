@@ -342,7 +342,7 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
                 tops += tops < 3;
                 break;
             }
-    for (unsigned t = 0; t < tops && profile->op_count > 1; t++) {
+    for (unsigned t = 0; t < tops && profile->op_count > 1 && energy->per_op[top[t]].value > 0; t++) {
         const struct tvg_op_stat *stat = &profile->ops[top[t]];
         char dims[96], calls[32], rate[48];
         shape(&stat->op, dims, sizeof dims);

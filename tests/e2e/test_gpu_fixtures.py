@@ -89,6 +89,12 @@ def test_the_type_is_that_of_the_kernel_that_ran():
     assert {(op["type_a"], op["type_compute"]) for op in library_ops(report(CUPY)) if op["flop"]} == {("f32", "f32"), ("f16", "f16")}
 
 
+@pytest.mark.parametrize("name", ["llama-graph", "cublaslt", "fp8", "compile"])
+def test_no_disagreement_is_made_up(name):
+    # these ran in the types that their programs asked for: bf16, TF32 by the compute type of the call, fp8 and int8, fp16
+    assert not [note for note in notes(FIXTURES / f"{name}-h100.tvg") if note[0] == "compute-type"]
+
+
 def test_launch_bound_is_said_plainly():
     # BERT at 8 x 64 tokens: 205 kernels in some 8 ms; between them the card has nothing to do until the host launches the next
     cards = report(BERT)["cards"]

@@ -94,7 +94,7 @@ static void kernels_are_told_by_name(void **unused)
         {"nvjet_sm90_hsh_64x8_64x16_4x2_h_bz_bias_TNT", TVG_KERNEL_TENSOR, TVG_TYPE_F16, TVG_ROLE_PRODUCT},
         {"nvjet_qqtst_128x128_128x6_1x1_h_bz_TNT", TVG_KERNEL_TENSOR, TVG_TYPE_F8_E4M3, TVG_ROLE_PRODUCT},
         {"nvjet_sm100_zzz_128x128", TVG_KERNEL_TENSOR, TVG_TYPE_NONE, TVG_ROLE_PRODUCT}, /* letters that nobody explained: not guessed */
-        {"cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_7", TVG_KERNEL_TENSOR, TVG_TYPE_F16, TVG_ROLE_ATTENTION},
+        {"cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_7", TVG_KERNEL_TENSOR, TVG_TYPE_NONE, TVG_ROLE_ATTENTION},
         {"_ZN13pytorch_flash16flash_fwd_kernelI23Flash_fwd_kernel_traitsILi64ELi128ELi128ELi4ELb0ELb0EN7cutlass10bfloat16_tE", TVG_KERNEL_TENSOR, TVG_TYPE_BF16, TVG_ROLE_ATTENTION},
         {"_ZN2at6native29vectorized_elementwise_kernelILi8E", TVG_KERNEL_OTHER, TVG_TYPE_NONE, TVG_ROLE_POINTWISE},
         {"_ZN5cudnn26bn_fw_inf_1C11_kernel_NCHWIffLb1ELi1EEEvT0_", TVG_KERNEL_OTHER, TVG_TYPE_NONE, TVG_ROLE_POINTWISE},
