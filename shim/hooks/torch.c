@@ -12,7 +12,8 @@
 
 enum { DEVICE_CPU = 0, LAYOUT_STRIDED = 0, WEIGHTS_MAX = 1 << 12, WEIGHTS_PROBES = 64 };
 
-/* Each gives 0 when it worked. On a tensor that is undefined, or has no strides, they would write to stderr: it is asked first. */
+/* Each gives 0 when it worked. On a tensor that is undefined, or has no strides, they would write to stderr: it is asked first, where that can
+ * be asked. 2.7 can't: there, what may be undefined is not read. Functions below the dispatcher get no tensors without strides. */
 static struct accessors {
     int (*is_defined)(const void *tensor, bool *defined);
     int (*get_dim)(const void *tensor, int64_t *rank);
@@ -29,9 +30,9 @@ static enum { UNKNOWN, COMPLETE, MISSING } state;
 static bool find_accessors(const struct tvg_entry *entry)
 {
     const struct { const char *name; size_t place; bool needed; } wanted[] = {
-        {"aoti_torch_is_defined", offsetof(struct accessors, is_defined), true}, {"aoti_torch_get_dim", offsetof(struct accessors, get_dim), true},
+        {"aoti_torch_is_defined", offsetof(struct accessors, is_defined), false}, {"aoti_torch_get_dim", offsetof(struct accessors, get_dim), true},
         {"aoti_torch_get_sizes", offsetof(struct accessors, get_sizes), true}, {"aoti_torch_get_strides", offsetof(struct accessors, get_strides), true},
-        {"aoti_torch_get_dtype", offsetof(struct accessors, get_dtype), true}, {"aoti_torch_get_layout", offsetof(struct accessors, get_layout), true},
+        {"aoti_torch_get_dtype", offsetof(struct accessors, get_dtype), true}, {"aoti_torch_get_layout", offsetof(struct accessors, get_layout), false},
         {"aoti_torch_get_device_type", offsetof(struct accessors, get_device_type), true},
         {"torch_get_const_data_ptr", offsetof(struct accessors, get_const_data_ptr), false}};
     const void *code = tvg_inline_code(tvg_target(entry, NULL));
@@ -59,14 +60,15 @@ static uint8_t type_of(int32_t type)
 
 static void read_tensor(struct tvg_torch_tensor *tensor, const void *address)
 {
-    bool defined = false;
-    int32_t type = -1, layout = -1, device = -1;
+    bool defined = true;
+    int32_t type = -1, layout = LAYOUT_STRIDED, device = -1;
     int64_t *sizes = NULL, *strides = NULL;
     tensor->rank = -1;
     tensor->type = TVG_TYPE_NONE;
     tensor->on_cpu = 0;
     tensor->data = NULL;
-    if (!address || accessors.is_defined(address, &defined) != 0 || !defined || accessors.get_layout(address, &layout) != 0 || layout != LAYOUT_STRIDED ||
+    if (!address || (accessors.is_defined && accessors.is_defined(address, &defined) != 0) || !defined ||
+        (accessors.get_layout && accessors.get_layout(address, &layout) != 0) || layout != LAYOUT_STRIDED ||
         accessors.get_dim(address, &tensor->rank) != 0 || tensor->rank > TVG_TORCH_RANK_MAX || accessors.get_sizes(address, &sizes) != 0 ||
         accessors.get_strides(address, &strides) != 0 || accessors.get_dtype(address, &type) != 0 || accessors.get_device_type(address, &device) != 0) {
         tensor->rank = -1;
@@ -288,7 +290,7 @@ static uint64_t bytes_at(uintptr_t address)
 {
     const void *place = (const void *)(address & ~(uintptr_t)1);
     struct tvg_torch_tensor tensor;
-    if (address & 1 && !((const bool *)place)[sizeof(void *)])
+    if (address & 1 && (!accessors.is_defined || !((const bool *)place)[sizeof(void *)]))
         return 0;
     read_tensor(&tensor, place);
     return tvg_type_bytes((unsigned)tensor.type, stored(&tensor));

@@ -76,10 +76,13 @@ def test_nothing_is_said_to_be_uncounted(models):
     assert "not counted" not in tvg("coverage", models[0].trace).stdout
 
 
-def test_compiled_model(tmp_path):
+def test_compiled_models(tmp_path):
     # products stay calls of the library; what is fused around them is generated code, which nothing catches
-    pair, ops = run("torch_models.py", tmp_path, "llama:compiled", environment={"TORCHINDUCTOR_CACHE_DIR": tmp_path / "inductor"}, timeout=600)
-    assert sum(op["flop"] for op in ops["llama:compiled"]) == sum(flop for _, flop in pair.answer["llama:compiled"]["products"])
+    pair, ops = run("torch_models.py", tmp_path, "llama:compiled", "mlp:frozen", "mlp:frozen-bf16", environment={"TORCHINDUCTOR_CACHE_DIR": tmp_path / "inductor"},
+                    timeout=600)
+    for model, answer in pair.answer.items():
+        assert sum(op["flop"] for op in ops[model]) == sum(flop for _, flop in answer["products"])
+    assert {op["function"] for op in ops["mlp:frozen"] if op["flop"]} == {"cblas_sgemm_compute"}
 
 
 def test_operations_beyond_products(tmp_path):

@@ -21,6 +21,7 @@ static const struct tensor *readable(const void *reference, const char *what)
     return tensor;
 }
 
+#ifndef OLDER
 EXPORT int aoti_torch_is_defined(const void *reference, bool *defined)
 {
     *defined = *(struct tensor *const *)reference != NULL;
@@ -31,6 +32,7 @@ EXPORT int aoti_torch_get_layout(const void *reference, int32_t *layout)
     *layout = (*(struct tensor *const *)reference)->layout;
     return 0;
 }
+#endif
 #define GET(name, type, value)                                           \
     EXPORT int name(const void *reference, type *result)                 \
     {                                                                    \
@@ -43,7 +45,9 @@ GET(aoti_torch_get_sizes, int64_t *, tensor->size)
 GET(aoti_torch_get_strides, int64_t *, tensor->stride)
 GET(aoti_torch_get_dtype, int32_t, tensor->type)
 GET(aoti_torch_get_device_type, int32_t, tensor->device)
+#ifndef OLDER
 GET(torch_get_const_data_ptr, const void *, tensor->data)
+#endif
 
 EXPORT void *SOFTMAX(void *self, reference a, int64_t dim, bool half, reference c)
 {

@@ -76,6 +76,19 @@ def image_model(name, quantized=False):
     return model, lambda model: model(image.to(next((p.dtype for p in model.parameters()), torch.float32)))
 
 
+def mlp():
+    rows = torch.randn(64, 256)
+    model = nn.Sequential(nn.Linear(256, 512), nn.GELU(), nn.Linear(512, 128)).eval()
+    return model, lambda model: model(rows.to(next(model.parameters()).dtype))
+
+
+def frozen(model):
+    """Compiled with its weights as constants, which are then packed."""
+    import torch._inductor.config
+    torch._inductor.config.freezing = True
+    return torch.compile(model)
+
+
 def dynamic_int8(model):
     return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
 
@@ -89,10 +102,10 @@ def static_int8(model):
     return torch.ao.quantization.convert(model, inplace=True)
 
 
-MODELS = {"llama": llama, "minilm": minilm, "resnet18": lambda: image_model("resnet18"), "resnet18-static": lambda: image_model("resnet18", True),
+MODELS = {"llama": llama, "minilm": minilm, "mlp": mlp, "resnet18": lambda: image_model("resnet18"), "resnet18-static": lambda: image_model("resnet18", True),
           "vit": lambda: image_model("vit_b_16")}
 FORMS = {"f32": lambda model: model, "bf16": lambda model: model.bfloat16(), "int8": dynamic_int8, "static-int8": static_int8,
-         "compiled": lambda model: torch.compile(model)}
+         "compiled": torch.compile, "frozen": frozen, "frozen-bf16": lambda model: frozen(model.bfloat16())}
 
 
 @torch.no_grad()
@@ -104,7 +117,7 @@ def one_pass(name, form):
         run(model)
     torch.backends.mha.set_fastpath_enabled(True)
     model = FORMS[form](model)
-    if form == "compiled":
+    if form == "compiled" or form.startswith("frozen"):
         run(model)  # compiles
     begin = time.monotonic_ns()
     output = run(model)
