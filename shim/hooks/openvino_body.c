@@ -47,9 +47,11 @@ static bool find_library(void)
     return complete;
 }
 
-/* What is followed of a tensor: its elements, and its last dimension, which no operator here moves. 0 elements: not known yet. */
+/* What is followed of a tensor: its elements (0: not known yet), its last dimension, and where they are known all of them. */
 struct tensor {
     uint64_t elements, last;
+    int rank; /* 0: only the two above are known */
+    int64_t dim[TVG_OV_RANK_MAX];
 };
 struct operator {
     const void *node;
@@ -62,15 +64,29 @@ struct body {
     int count;
 };
 
-/* The last dimension that the model was compiled with; -1 when it is left open. */
+/* Its dimensions lie between begin and end, the last one just before the end. 0: it has none, or that is not so. */
+static int compiled_rank(const struct partial *partial)
+{
+    if (!partial->has_rank || partial->begin == partial->end)
+        return 0;
+    uintptr_t begin = (uintptr_t)partial->begin, end = (uintptr_t)partial->end, last = (uintptr_t)library.dimension(partial, -1);
+    if (begin != (uintptr_t)library.dimension(partial, 0) || last < begin || last >= end || (end - begin) % (end - last) != 0)
+        return 0;
+    return (int)((end - begin) / (end - last));
+}
+
+/* A dimension that the model was compiled with; -1 when it is left open. */
+static int64_t compiled(const struct partial *partial, int64_t at)
+{
+    const void *dimension = library.dimension(partial, at);
+    int64_t least = library.least(dimension);
+    return least == library.most(dimension) ? least : -1;
+}
+
 static int64_t compiled_last(const void *node)
 {
     const struct partial *partial = library.output_partial(node, 0);
-    if (!partial->has_rank || partial->begin == partial->end)
-        return -1;
-    const void *dimension = library.dimension(partial, -1);
-    int64_t least = library.least(dimension);
-    return least == library.most(dimension) ? least : -1;
+    return compiled_rank(partial) ? compiled(partial, -1) : -1;
 }
 
 static int number_of(struct body *body, const void *node)
@@ -114,14 +130,67 @@ static bool is_product(const struct operator *operator)
 static bool product_of(const struct tensor *a, const struct tensor *b, struct tensor *out, struct tvg_ov_product *product)
 {
     uint64_t k = a->last, n = b->last, rows = a->elements / k;
-    if (b->elements % (k * n) != 0)
+    if (b->elements % (k * n) != 0 || (b->rank >= 2 && b->dim[b->rank - 2] != (int64_t)k))
         return false;
     uint64_t batch = b->elements / (k * n);
     if (batch == 0 || rows % batch != 0)
         return false;
     *product = (struct tvg_ov_product){(int64_t)(rows / batch), (int64_t)n, (int64_t)k, (int64_t)batch, false};
-    *out = (struct tensor){rows * n, n};
+    *out = (struct tensor){.elements = rows * n, .last = n};
     return true;
+}
+
+/* Every order of the input's dimensions that agrees with what both sides were compiled with. */
+struct orders {
+    const struct tensor *in;
+    int64_t compiled_in[TVG_OV_RANK_MAX], compiled_out[TVG_OV_RANK_MAX];
+    int order[TVG_OV_RANK_MAX];
+    bool first_stays;
+    struct tensor found;
+    bool is_found, is_ambiguous;
+};
+
+static void try_orders(struct orders *orders, int at)
+{
+    const struct tensor *in = orders->in;
+    if (at == in->rank) {
+        struct tensor out = {.elements = in->elements, .rank = in->rank};
+        for (int i = 0; i < in->rank; i++)
+            out.dim[i] = in->dim[orders->order[i]];
+        out.last = (uint64_t)out.dim[in->rank - 1];
+        orders->is_ambiguous = orders->is_ambiguous || (orders->is_found && memcmp(out.dim, orders->found.dim, sizeof out.dim) != 0);
+        orders->found = out;
+        orders->is_found = true;
+        return;
+    }
+    for (int from = 0; from < in->rank; from++) {
+        bool is_free = orders->compiled_out[at] == orders->compiled_in[from] && !(orders->first_stays && at == 0 && from != 0);
+        for (int i = 0; i < at && is_free; i++)
+            is_free = orders->order[i] != from;
+        orders->order[at] = from;
+        if (is_free)
+            try_orders(orders, at + 1);
+    }
+}
+
+/* A tensor whose dimensions are stored in another order. Where sizes were left open several orders may agree: then the batch comes first. */
+static bool reorder(const struct operator *from, const void *node, struct tensor *out)
+{
+    const struct partial *in_partial = library.output_partial(from->node, 0), *out_partial = library.output_partial(node, 0);
+    struct orders orders = {.in = &from->out};
+    int rank = from->out.rank;
+    if (rank < 2 || rank > 6 || compiled_rank(in_partial) != rank || compiled_rank(out_partial) != rank)
+        return false;
+    for (int i = 0; i < rank; i++)
+        orders.compiled_in[i] = compiled(in_partial, i), orders.compiled_out[i] = compiled(out_partial, i);
+    try_orders(&orders, 0);
+    if (orders.is_ambiguous) {
+        orders.first_stays = true;
+        orders.is_found = orders.is_ambiguous = false;
+        try_orders(&orders, 0);
+    }
+    *out = orders.found;
+    return orders.is_found && !orders.is_ambiguous;
 }
 
 /* An operator whose inputs are known. False: not one that can be followed. */
@@ -130,19 +199,26 @@ static bool follow(struct body *body, struct operator *operator)
     static const char *const others[] = {"Convolution", "Transpose", "Reshape", "Broadcast", "Concat", "Gather", "Split"};
     const char *class = operator->class;
     const int64_t last = compiled_last(operator->node);
-    struct tensor out = {1, 1};
+    struct tensor out = {.elements = 1, .last = 1};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strstr(class, others[i]))
             return false;
     for (int i = 0; i < operator->inputs; i++) { /* element by element: the larger of each dimension */
-        const struct operator *from = &body->operators[operator->from[i]];
-        out.elements = from->out.elements > out.elements ? from->out.elements : out.elements;
-        out.last = from->out.last > out.last ? from->out.last : out.last;
-        if (strstr(class, "Reorder") && (last < 0 || last != compiled_last(from->node)))
-            return false; /* it may have moved the last dimension */
+        const struct tensor *in = &body->operators[operator->from[i]].out;
+        bool is_larger = in->elements > out.elements;
+        if (in->last != out.last && in->last != 1 && out.last != 1)
+            return false;
+        uint64_t larger = in->last > out.last ? in->last : out.last;
+        if (is_larger)
+            out = *in;
+        if (out.last != larger)
+            out.rank = 0;
+        out.last = larger;
     }
+    if (strstr(class, "Reorder") && !reorder(&body->operators[operator->from[0]], operator->node, &out))
+        return false;
     if (strstr(class, "Reduce"))
-        out = (struct tensor){out.elements / out.last, 1};
+        out = (struct tensor){.elements = out.elements / out.last, .last = 1};
     operator->out = out;
     return last < 0 || last == (int64_t)out.last;
 }
@@ -156,7 +232,9 @@ static bool set_parameters(struct body *body, const void *const *parameters, con
         int number = number_of(body, *at);
         if (number < 0 || !tvg_ov_input(node, port, &tensor) || tensor.elements == 0 || tensor.rank == 0)
             return false;
-        body->operators[number].out = (struct tensor){tensor.elements, (uint64_t)tensor.dim[tensor.rank - 1]};
+        struct tensor *out = &body->operators[number].out;
+        *out = (struct tensor){tensor.elements, (uint64_t)tensor.dim[tensor.rank - 1], tensor.rank, {0}};
+        memcpy(out->dim, tensor.dim, sizeof out->dim);
         int64_t last = compiled_last(*at);
         if (last >= 0 && last != tensor.dim[tensor.rank - 1])
             return false;
