@@ -9,7 +9,9 @@
 /* Fewer calls of the same work each `factor` times as long. */
 static void fewer_calls(struct tvg_op_stat *stat, double factor, double longer)
 {
-    stat->count = (uint64_t)fmax(1, round((double)stat->count / factor));
+    double calls = (double)stat->count / factor;
+    stat->count = (uint64_t)fmax(1, round(calls));
+    stat->energy_scale *= calls / (double)stat->count; /* a last batch that is not full: the work stays what it was */
     for (int phase = 0; phase < 6; phase++)
         stat->count_by_phase[phase] = (uint64_t)round((double)stat->count_by_phase[phase] / factor);
     tvg_scale_time(stat, longer / factor);

@@ -472,6 +472,32 @@ static void repeated_calls_are_a_hint_only(void **state)
     fixture_free(f);
 }
 
+static void batching_reads_the_weight_once_for_all(void **state)
+{
+    (void)state;
+    struct fixture *f = memory_bound();
+    struct tvg_replay r = fixture_run(f, "batching");
+    refused(&r, f, "--assume batch=");
+    struct tvg_assumption batch = {"batch", 2};
+    f->context.assumptions = &batch;
+    f->context.assumption_count = 1;
+    r = fixture_run(f, "batching");
+    applied(&r);
+    /* five calls of two rows: 4 (2000 + 1e6 + 2000) bytes, 401.6 us by roofline where one row took 400.8 */
+    near(r.bytes, 5 * 4.016e6, 1e-12);
+    near(r.flop, 10 * 2e6, 1e-12);
+    near(r.time_saved, 10 * 0.5e-3 - 5 * (1e-6 + 499e-6 * 401.6 / 400.8), 1e-9);
+    near(r.saved_rate.value, 100e-12 * (10 * 4.008e6 - 5 * 4.016e6), 1e-9);
+    near(r.energy_zero_at, 1, 1e-9);
+    batch.value = 3; /* three full batches and a rest: the FLOP's joules stay, the weight is read 10/3 times */
+    r = fixture_run(f, "batching");
+    near(r.saved_rate.value, 100e-12 * (10 * 4.008e6 - 10.0 / 3 * 4.024e6), 1e-9);
+    batch.value = 11;
+    r = fixture_run(f, "batching");
+    refused(&r, f, "called 11 times or more");
+    fixture_free(f);
+}
+
 static void every_rewrite_says_what_it_must(void **state)
 {
     (void)state;
@@ -518,7 +544,7 @@ static void odd_profiles_are_survived(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bf16_halves_what_it_should), cmocka_unit_test(a_rate_that_is_a_guess_widens_the_saving),
+        cmocka_unit_test(batching_reads_the_weight_once_for_all), cmocka_unit_test(bf16_halves_what_it_should), cmocka_unit_test(a_rate_that_is_a_guess_widens_the_saving),
         cmocka_unit_test(bf16_autocast_pays_its_casts), cmocka_unit_test(bf16_refuses),
         cmocka_unit_test(attention_is_told_from_a_weight), cmocka_unit_test(a_batched_activation_is_no_weight), cmocka_unit_test(column_major_weights_lie_in_a),
         cmocka_unit_test(weights_used_once_for_each_length_are_weights), cmocka_unit_test(column_major_qkv_merges_along_m),
