@@ -10,6 +10,7 @@
 #define TVG_GLIBC(name, version) __asm__(".symver " #name "," #name "@GLIBC_2.17") /* the first for this processor */
 #endif
 TVG_GLIBC(dladdr, 2.2.5);
+TVG_GLIBC(dladdr1, 2.3.3);
 TVG_GLIBC(dlerror, 2.2.5);
 TVG_GLIBC(dlinfo, 2.3.3);
 TVG_GLIBC(dlopen, 2.2.5);
