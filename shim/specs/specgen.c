@@ -541,7 +541,7 @@ struct tensor_role {
 };
 static const struct tensor_role tensor_roles[] = {
     {"p", PASSED, 0}, {"d", PASSED, 0}, {"this", PACKED, 0}, {"a", TENSOR_A, 0}, {"b", TENSOR_B, 0}, {"c", TENSOR_C, 0}, {"ac", TENSOR_AC, 0},
-    {"e", ALSO, 0}, {"o", OPTIONALLY, 1}, {"result", TENSOR_C, 0}, {"results2", TENSOR_C, 8}, {"results3", TENSOR_C, 16}}; /* a tuple's first lies last */
+    {"e", ALSO, 0}, {"o", OPTIONALLY, 1}, {"result", TENSOR_C, 0}, {"results3", TENSOR_C, 16}}; /* a tuple's first lies last */
 
 /* A `tensors` line without its words: the patterns of label and name, and the body's parts. */
 struct tensors {

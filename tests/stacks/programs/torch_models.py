@@ -105,7 +105,7 @@ def static_int8(model):
 MODELS = {"llama": llama, "minilm": minilm, "mlp": mlp, "resnet18": lambda: image_model("resnet18"), "resnet18-static": lambda: image_model("resnet18", True),
           "vit": lambda: image_model("vit_b_16")}
 FORMS = {"f32": lambda model: model, "bf16": lambda model: model.bfloat16(), "int8": dynamic_int8, "static-int8": static_int8,
-         "compiled": torch.compile, "frozen": frozen, "frozen-bf16": lambda model: frozen(model.bfloat16())}
+         "script": lambda model: torch.jit.optimize_for_inference(torch.jit.trace(model, torch.randn(1, 3, 64, 64))), "compiled": torch.compile, "frozen": frozen, "frozen-bf16": lambda model: frozen(model.bfloat16())}
 
 
 @torch.no_grad()
