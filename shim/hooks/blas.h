@@ -72,7 +72,7 @@ struct tvg_blas_groups {
 };
 /* Words 0 (characters and flags) to 4 of a grouped call. */
 void tvg_blas_pack_groups(struct tvg_key *key, const struct tvg_blas *blas, const struct tvg_blas_groups *groups);
-/* Whether a product that writes to `c` is a panel of one that is being recorded, maybe by another thread (shim/hooks/tensorflow.c). */
+/* Whether a product that writes to `c` is a panel of one that is being recorded, maybe by another thread (panel.h). */
 bool tvg_is_panel(const void *c);
 
 /* The first operand of an array of pointers, or NULL. */

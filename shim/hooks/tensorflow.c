@@ -11,10 +11,8 @@
 #include "../intercept/resolve.h"
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
-#include "blas.h"
 #include "described.h"
-
-enum { RUNNING_MAX = 64 };
+#include "panel.h"
 
 /* TensorFlow's own functions that read a tensor. A tensor begins with its shape. */
 static struct {
@@ -67,51 +65,6 @@ static bool read_tensor(struct tensor *tensor, const void *at, uint8_t type)
     bool length_first = view.word[0] == tensor->bytes;
     tensor->data = (const char *)view.word[length_first];
     return view.word[!length_first] == tensor->bytes;
-}
-
-/* Products that are running: where their results lie. */
-static struct running {
-    uintptr_t begin, end;
-    bool deep; /* Eigen may cut it along k, into results of its own */
-} running[RUNNING_MAX];
-static int running_count;
-
-static struct running *start_running(const struct tensor *c, bool deep)
-{
-    for (int i = 0; i < RUNNING_MAX; i++) {
-        uintptr_t free = 0;
-        if (__atomic_load_n(&running[i].begin, __ATOMIC_RELAXED) || !__atomic_compare_exchange_n(&running[i].begin, &free, (uintptr_t)c->data, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-            continue;
-        __atomic_store_n(&running[i].end, (uintptr_t)c->data + c->bytes, __ATOMIC_RELEASE);
-        __atomic_store_n(&running[i].deep, deep, __ATOMIC_RELEASE);
-        __atomic_fetch_add(&running_count, 1, __ATOMIC_ACQ_REL);
-        return &running[i];
-    }
-    return NULL;
-}
-
-static void stop_running(struct running *product)
-{
-    if (!product)
-        return;
-    __atomic_fetch_sub(&running_count, 1, __ATOMIC_ACQ_REL);
-    __atomic_store_n(&product->deep, false, __ATOMIC_RELEASE);
-    __atomic_store_n(&product->end, 0, __ATOMIC_RELEASE);
-    __atomic_store_n(&product->begin, 0, __ATOMIC_RELEASE);
-}
-
-/* A panel of a product cut along k writes to memory of Eigen's: while such a one runs, any panel is taken for its. */
-bool tvg_is_panel(const void *c)
-{
-    if (!__atomic_load_n(&running_count, __ATOMIC_ACQUIRE))
-        return false;
-    for (int i = 0; i < RUNNING_MAX; i++) {
-        uintptr_t begin = __atomic_load_n(&running[i].begin, __ATOMIC_ACQUIRE);
-        if (begin && (((uintptr_t)c >= begin && (uintptr_t)c < __atomic_load_n(&running[i].end, __ATOMIC_ACQUIRE)) ||
-                      __atomic_load_n(&running[i].deep, __ATOMIC_ACQUIRE)))
-            return true;
-    }
-    return false;
 }
 
 /* By the letters behind the device in the mangled name. */
@@ -177,12 +130,12 @@ TVG_HOOK_BODY uintptr_t tvg_hook_tensorflow_matmul(uintptr_t context, uintptr_t 
         errno = saved;
         return real(context, x, y, a, b, c, rest);
     }
-    struct running *product = start_running(&tensor[2], op.k > op.m && op.k > op.n);
+    struct tvg_product *product = tvg_product_begin(tensor[2].data, tensor[2].bytes, op.k > op.m && op.k > op.n);
     struct tvg_slot *slot = tvg_slot_described(&call, entry, &op, caller);
     errno = saved;
     call.start = tvg_now();
     uintptr_t result = real(context, x, y, a, b, c, rest);
     tvg_call_end(&call, slot, tensor[0].data, tensor[1].data, tensor[2].data);
-    stop_running(product);
+    tvg_product_end(product);
     return result;
 }

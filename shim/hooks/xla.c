@@ -11,6 +11,7 @@
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
 #include "described.h"
+#include "panel.h"
 
 enum { PENDING_MAX = 1024, DIMS_MAX = 29 };
 
@@ -109,6 +110,7 @@ static struct pending {
     int taken;
     struct invocable callback; /* the host's own */
     struct tvg_op op;
+    struct tvg_product *product; /* whose panels other threads multiply */
     uint32_t op_id;
     uint64_t start;
     const void *a, *b, *c;
@@ -130,6 +132,7 @@ static void invoke(void **state)
     struct pending *call = state[0];
     uint64_t end = tvg_now();
     int saved = errno;
+    tvg_product_end(call->product);
     if (call->op_id != TVG_OP_ID_WIDE)
         tvg_op_record(call->op_id, call->start, end, call->a, call->b, call->c);
     else
@@ -169,6 +172,14 @@ static struct pending *take_place(void)
     return NULL;
 }
 
+static struct tvg_product *begin_product(const struct tvg_op *op, const void *out)
+{
+    struct tvg_op counted = *op;
+    tvg_op_count(&counted);
+    uint64_t results = counted.bytes_c / tvg_type_bytes(op->type_c, 1);
+    return tvg_product_begin(out, counted.bytes_c, results && counted.flop / 2 / results > results); /* deep: longer sums than there are results */
+}
+
 tvg_any_function tvg_hook_xla_eigen;
 TVG_HOOK_BODY uintptr_t tvg_hook_xla_eigen(uintptr_t device, uintptr_t out, uintptr_t a, uintptr_t b, uintptr_t first, uintptr_t second, struct tvg_stack_arguments rest)
 {
@@ -187,6 +198,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xla_eigen(uintptr_t device, uintptr_t out, uint
     struct tvg_op op = {.function = function.spatial ? "EigenConv" : "TypedMatMul", .net = TVG_NET_INLINE, .device = -1};
     describe(&op, &function, number);
     struct tvg_slot *slot = tvg_slot_described(&call, entry, &op, caller);
+    struct tvg_product *product = begin_product(&op, (const void *)out);
     if (function.end == UNSEEN)
         tvg_note("unknown-version", "XLA", "convolutions of this version end unseen on other threads: their durations are too short");
     struct invocable *callback = (struct invocable *)rest.word[function.dims - 2];
@@ -196,6 +208,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xla_eigen(uintptr_t device, uintptr_t out, uint
         later->op.caller = (uint64_t)(uintptr_t)caller;
         tvg_op_count(&later->op);
         later->op_id = slot->op_id;
+        later->product = product;
         if (slot->op_id == TVG_OP_ID_WIDE)
             later->op.library = tvg_object_name(tvg_inline_code(target), NULL);
         later->a = (const void *)a, later->b = (const void *)b, later->c = (const void *)out;
@@ -206,7 +219,9 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xla_eigen(uintptr_t device, uintptr_t out, uint
     errno = saved;
     call.start = tvg_now();
     uintptr_t result = real(device, out, a, b, first, second, rest);
-    if (!later)
+    if (!later) {
         tvg_call_end(&call, slot, (const void *)a, (const void *)b, (const void *)out);
+        tvg_product_end(product);
+    }
     return result;
 }

@@ -611,26 +611,33 @@ TVG_HOOK_BODY int tvg_hook_ynn_define(uintptr_t a, uintptr_t b, uintptr_t c, uin
     return status;
 }
 
-typedef int define_tensor_function(void *subgraph, uint32_t type, size_t rank, const size_t *dims, const void *data, uint32_t flags, uint32_t *id);
+static void define_tensor(struct value *value, uint32_t type, size_t rank, const size_t *dims, const void *data, const void *code)
+{
+    value->type = type_of(type, code);
+    value->data = data;
+    value->known = rank == 0 || (dims && rank <= RANK_MAX);
+    value->rank = (uint8_t)(value->known ? rank : 0);
+    for (int i = 0; i < value->rank; i++) {
+        value->dim[i] = (int64_t)dims[i];
+        value->known &= dims[i] > 0; /* 0: said only when the graph is run */
+    }
+}
+
+/* Versions until 2025 have two more arguments before the flags: the values that hold zero point and scale. */
+typedef int define_tensor_function(void *subgraph, uint32_t type, size_t rank, const size_t *dims, const void *data, uintptr_t f, uintptr_t g, uintptr_t h, uintptr_t i);
 define_tensor_function tvg_hook_ynn_define_tensor;
-TVG_HOOK_BODY int tvg_hook_ynn_define_tensor(void *subgraph, uint32_t type, size_t rank, const size_t *dims, const void *data, uint32_t flags, uint32_t *id)
+TVG_HOOK_BODY int tvg_hook_ynn_define_tensor(void *subgraph, uint32_t type, size_t rank, const size_t *dims, const void *data, uintptr_t f, uintptr_t g, uintptr_t h,
+                                             uintptr_t i)
 {
     TVG_TAKE_ENTRY(entry);
     void *const target = tvg_target(entry, NULL);
-    int status = TVG_FUNCTION(define_tensor_function, target)(subgraph, type, rank, dims, data, flags, id);
+    int status = TVG_FUNCTION(define_tensor_function, target)(subgraph, type, rank, dims, data, f, g, h, i);
     int saved = errno;
+    const uint32_t *id = (const uint32_t *)(strcmp(entry->name, "ynn_define_tensor") == 0 ? g : i);
     struct graph *graph = status == 0 ? tvg_registry_get(&graphs, subgraph) : NULL;
     struct value *value = graph ? value_at(graph, *id) : NULL;
-    if (value) {
-        value->type = type_of(type, tvg_inline_code(target));
-        value->data = data;
-        value->known = rank == 0 || (dims && rank <= RANK_MAX);
-        value->rank = (uint8_t)(value->known ? rank : 0);
-        for (int i = 0; i < value->rank; i++) {
-            value->dim[i] = (int64_t)dims[i];
-            value->known &= dims[i] > 0; /* 0: said only when the graph is run */
-        }
-    }
+    if (value)
+        define_tensor(value, type, rank, dims, data, tvg_inline_code(target));
     errno = saved;
     return status;
 }

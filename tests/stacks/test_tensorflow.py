@@ -31,3 +31,11 @@ def test_products_on_two_threads(tmp_path, onednn):
     assert sorted(op["flop"] for op in pair.ops if op["flop"]) == pair.answer["products"]
     assert all(op["net"] == "inline" and op["duration_ns"] > 0 for op in pair.ops if op["flop"])
     assert "found-not-catchable" not in str(tvg_json("coverage", "--json", pair.trace))
+
+
+def test_compiled_by_its_own_xla(tmp_path):
+    """jit_compile=True: graphs for YNNPACK, and Eigen, whose other threads call dnnl_sgemm for panels."""
+    pair = Pair(python(), "tensorflow_jit.py", tmp_path)
+    assert sorted(op["flop"] for op in pair.ops) == pair.answer["products"]
+    assert {op["function"] for op in pair.ops} == {"dot", "EigenConv"}
+    assert "found-not-catchable" not in str(tvg_json("coverage", "--json", pair.trace))
