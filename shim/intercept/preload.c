@@ -16,7 +16,8 @@ extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 static bool is_shim(const struct link_map *object)
 {
     struct tvg_elf elf;
-    return object->l_name && strchr(object->l_name, '/') && tvg_elf_read(object->l_addr, object->l_ld, &elf) && tvg_elf_symbol(&elf, mark, tvg_gnu_hash(mark), NULL);
+    return object->l_name && strchr(object->l_name, '/') && tvg_elf_read(object->l_addr, object->l_ld, &elf) &&
+           tvg_elf_symbol(&elf, mark, tvg_gnu_hash(mark), NULL);
 }
 
 bool tvg_preload_look(void)
@@ -37,7 +38,8 @@ bool tvg_preload_look(void)
             late = true;
     }
     if (self && late)
-        tvg_note("late", self->l_name, "loaded by the running program, not by LD_PRELOAD: calls by name don't pass it, only what is patched or looked up by dlsym later is seen");
+        tvg_note("late", self->l_name, "loaded by the running program, not by LD_PRELOAD: calls by name don't pass it; only what is patched, or looked "
+                 "up by dlsym later, is seen");
     return true;
 }
 

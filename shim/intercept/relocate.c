@@ -27,7 +27,8 @@ static bool is_call(const cs_insn *instruction)
 static bool is_direct_jump(const cs_insn *instruction, uintptr_t *destination)
 {
     const cs_x86 *x86 = &instruction->detail->x86;
-    if (is_call(instruction) || !(in_group(instruction, CS_GRP_JUMP) || in_group(instruction, CS_GRP_BRANCH_RELATIVE) || instruction->id == X86_INS_XBEGIN))
+    bool jump = in_group(instruction, CS_GRP_JUMP) || in_group(instruction, CS_GRP_BRANCH_RELATIVE) || instruction->id == X86_INS_XBEGIN;
+    if (!jump || is_call(instruction))
         return false;
     if (x86->op_count < 1 || x86->operands[0].type != X86_OP_IMM)
         return false;
@@ -118,7 +119,8 @@ static bool may_jump_into(const struct tvg_function *function, size_t consumed, 
     for (size_t at = from; at + 2 <= size; at++) {
         uint8_t opcode = code[at];
         bool is_short = (opcode >= 0x70 && opcode <= 0x7f) || opcode == 0xeb || (opcode >= 0xe0 && opcode <= 0xe3);
-        if (is_short && at < function->kept + consumed + SHORT_JUMP_REACH && meets_patch(function, consumed, begin + at + 2 + (uintptr_t)(intptr_t)(int8_t)code[at + 1]))
+        uintptr_t short_destination = begin + at + 2 + (uintptr_t)(intptr_t)(int8_t)code[at + 1];
+        if (is_short && at < function->kept + consumed + SHORT_JUMP_REACH && meets_patch(function, consumed, short_destination))
             return true;
         size_t field = opcode == 0xe9 || opcode == 0xe8 ? at + 1 : opcode == 0x0f && (code[at + 1] & 0xf0) == 0x80 ? at + 2 : 0;
         if (!field || field + 4 > size)

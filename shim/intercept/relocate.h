@@ -13,8 +13,8 @@ struct tvg_function {
 
 /* Copies the whole instructions that begin in the `least` bytes behind the kept ones to `out`, which has room for TVG_RELOCATED_MAX bytes and will
  * run at `runs_at`. Returns the bytes written and in *consumed those they stood for, all within the function; 0 with *reason, a literal, when
- * one of them can't be moved, or a jump of the function leads into them or to its beginning. Calls are never moved: a return address in the copy would be none that an
- * unwinder knows, so that an exception could not pass. Where the function's size is unknown only its first jumps are looked at. */
+ * one of them can't be moved, or a jump of the function leads into them or to its beginning. Calls are never moved: a return address in the
+ * copy would be none that an unwinder knows, so that an exception could not pass. Where the size is unknown only the first jumps are looked at. */
 enum { TVG_RELOCATED_MAX = 64 };
 size_t tvg_relocate(const struct tvg_function *function, size_t least, uint8_t *out, uintptr_t runs_at, size_t *consumed, const char **reason);
 

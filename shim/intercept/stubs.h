@@ -12,8 +12,8 @@ struct tvg_stub {
     uint8_t *write, *run;
 };
 
-/* A piece whose every byte a jump within TVG_REACH of `near` reaches; false when there is none. It is the caller's until given back. Not thread-safe: the
- * caller holds the loader's event. No malloc. */
+/* A piece that 32-bit jumps from `near` and back reach; false when there is none. It is the caller's until given back. Not thread-safe: the caller
+ * holds the loader's event. No malloc. */
 bool tvg_stub_take(uintptr_t near, struct tvg_stub *stub);
 /* Gives the piece that runs at `run` back: nothing jumps there any more. */
 void tvg_stub_give_back(const uint8_t *run);

@@ -1,5 +1,5 @@
-/* A debugger for test_patch_safety.py: `debugger before|behind PROGRAM` sets a breakpoint on the first byte of guard_multiply, before the shim's first
- * look (its opening of /proc/self/task) or when the program comes to main's first product, counts the hits and steps over them. */
+/* A debugger for test_patch_safety.py: `debugger before|behind PROGRAM` sets a breakpoint on the first byte of guard_multiply, before the shim's
+ * first look (its opening of /proc/self/task) or when the program comes to main's first product, counts the hits and steps over them. */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -34,8 +34,8 @@ void guard_multiply_again(long m, long n, long k, const float *a, long lda, cons
 /* What can't be patched: shorter than a jump; a breakpoint on its first byte; a call first. */
 #if defined(__x86_64__)
 extern INSIDE void guard_short(void), guard_trap(void), guard_calls(void);
-__asm__(".text\n.hidden guard_short, guard_trap, guard_calls\n.globl guard_short, guard_trap, guard_calls\n.type guard_short,@function\n.type guard_trap,@function\n"
-        ".type guard_calls,@function\n"
+__asm__(".text\n.hidden guard_short, guard_trap, guard_calls\n.globl guard_short, guard_trap, guard_calls\n"
+        ".type guard_short,@function\n.type guard_trap,@function\n.type guard_calls,@function\n"
         "guard_short: xorl %eax, %eax\n\tret\n.size guard_short, .-guard_short\n.p2align 4\n"
         "guard_trap: int3\n\txorl %eax, %eax\n\tnop\n\tnop\n\tret\n.size guard_trap, .-guard_trap\n.p2align 4\n"
         "guard_calls: call guard_short\n\tret\n.size guard_calls, .-guard_calls\n");

@@ -80,6 +80,7 @@ static uint64_t call(const uint8_t *code, uint64_t a, uint64_t b)
 #define CODE(...) {__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__})
 /* Distance to the page's data from the end of an instruction at `end`; all code begins at 0. */
 #define DATA(end) (uint8_t)(DATA_AT - (end)), (uint8_t)((DATA_AT - (end)) >> 8), 0, 0
+#define BACK(distance) (uint8_t)(distance), (uint8_t)((distance) >> 8), 0xff, 0xff
 static const struct kind {
     const char *name;
     uint8_t code[400];
@@ -116,11 +117,11 @@ static const struct kind {
     {"the same, size unknown", CODE(0x31, 0xc0, 0xff, 0xc0, 0xff, 0xcf, 0x75, 0xfa, 0xc3), 0, "jumps into"},
     {"loop to its beginning", CODE(0xff, 0xcf, 0x85, 0xff, 0x90, 0x75, 0xf9, 0x89, 0xf8, 0xc3), 10, "jumps into"},
     {"jump behind what can't be decoded", CODE(0x89, 0xf8, 0x85, 0xff, 0x74, 0x01, 0x06, 0xeb, 0xf9, 0xc3), 10, "jumps into"},
-    {"near jump back", CODE(0x89, 0xf8, 0x85, 0xff, 0x90, 0xc3, [300] = 0xe9, (uint8_t)(2 - 305), (uint8_t)((2 - 305) >> 8), 0xff, 0xff), 305, "jumps into"},
-    {"near conditional jump back", CODE(0x89, 0xf8, 0x85, 0xff, 0x90, 0xc3, [300] = 0x0f, 0x84, (uint8_t)(4 - 306), (uint8_t)((4 - 306) >> 8), 0xff, 0xff), 306, "jumps into"},
-    {"far from a jump into it", CODE(0x89, 0xf8, 0x85, 0xff, 0x90, 0xc3, [300] = 0xe9, (uint8_t)(5 - 305), (uint8_t)((5 - 305) >> 8), 0xff, 0xff), 305, NULL},
+    {"near jump back", CODE(0x89, 0xf8, 0x85, 0xff, 0x90, 0xc3, [300] = 0xe9, BACK(2 - 305)), 305, "jumps into"},
+    {"near conditional jump back", CODE(0x89, 0xf8, 0x85, 0xff, 0x90, 0xc3, [300] = 0x0f, 0x84, BACK(4 - 306)), 306, "jumps into"},
+    {"far from a jump into it", CODE(0x89, 0xf8, 0x85, 0xff, 0x90, 0xc3, [300] = 0xe9, BACK(5 - 305)), 305, NULL},
     {"recursion", /* sum of 1..edi, by calling its own beginning */
-     CODE(0x31, 0xc0, 0x85, 0xff, 0x74, 0x11, 0x53, 0x89, 0xfb, 0x8d, 0x7f, 0xff, 0xe8, 0xef, 0xff, 0xff, 0xff, 0x01, 0xd8, 0x5b, 0x90, 0x90, 0x90, 0xc3), 24, NULL},
+     CODE(0x31, 0xc0, 0x85, 0xff, 0x74, 0x11, 0x53, 0x89, 0xfb, 0x8d, 0x7f, 0xff, 0xe8, BACK(-17), 0x01, 0xd8, 0x5b, 0x90, 0x90, 0x90, 0xc3), 24, NULL},
     {"loop", CODE(0x48, 0x89, 0xf9, 0xe2, 0x02, 0x89, 0xf8, 0xc3), 8, "can't be moved"},
     {"loopne", CODE(0x48, 0x89, 0xf9, 0xe0, 0x02, 0x89, 0xf8, 0xc3), 8, "can't be moved"},
     {"jrcxz", CODE(0x48, 0x89, 0xf9, 0xe3, 0x02, 0x89, 0xf8, 0xc3), 8, "can't be moved"},
@@ -539,8 +540,8 @@ static size_t move_all(const struct library *library, uint8_t *out, uintptr_t ru
                 else if (a.type == X86_OP_IMM && !refers_to(was))
                     assert_int_equal(a.imm, b.imm);
                 else if (a.type == X86_OP_MEM)
-                    assert_true(a.mem.base == b.mem.base && a.mem.index == b.mem.index && a.mem.scale == b.mem.scale && a.mem.segment == b.mem.segment &&
-                                (a.mem.base == X86_REG_RIP || a.mem.disp == b.mem.disp));
+                    assert_true(a.mem.base == b.mem.base && a.mem.index == b.mem.index && a.mem.scale == b.mem.scale &&
+                                a.mem.segment == b.mem.segment && (a.mem.base == X86_REG_RIP || a.mem.disp == b.mem.disp));
             }
         }
         assert_int_equal(is_left, 0);
@@ -575,7 +576,7 @@ static void whole_libraries_moved(void **state)
     assert_true(all > 15000);
 }
 
-/* Patches each function of at least 5 bytes; those that `skip` names are left alone. */
+/* Patches every function that can be. */
 static struct caught *patch_all(const struct library *library, size_t *patched)
 {
     struct caught *caught = calloc(library->count, sizeof *caught);
@@ -610,7 +611,8 @@ static uint64_t work(const struct library *blas)
     typedef double two_doubles(double, double);
     typedef void dgemm_function(int, int, int, int, int, int, double, const double *, int, const double *, int, double, double *, int);
     typedef void dgesv_function(const int *, const int *, double *, const int *, int *, double *, const int *, int *);
-    static const char *const of_one[] = {"sin", "cos", "tan", "exp", "log", "sqrt", "erf", "lgamma", "tgamma", "asin", "atan", "sinh", "cbrt", "j0", "floor", "rint", "expm1"};
+    static const char *const of_one[] = {"sin",    "cos",  "tan",  "exp",  "log",  "sqrt", "erf",   "lgamma", "tgamma",
+                                         "asin",   "atan", "sinh", "cbrt", "j0",   "floor", "rint", "expm1"};
     static const char *const of_two[] = {"pow", "atan2", "fmod", "hypot", "remainder", "nextafter", "fdim"};
     uint64_t hash = 1469598103934665603u;
     void *math = dlopen("libm.so.6", RTLD_NOW);
