@@ -62,7 +62,7 @@ static struct tvg_slot *enter(const struct tvg_key *key, uint64_t hash, const st
             slot->op_id = used;
             slot->target = target;
             uint64_t i = hash >> 20;
-            while (table[i & table_mask] != 0) i++;
+            while (table[i & table_mask] != 0 && table[i & table_mask] != GONE) i++; /* else a library that comes and goes makes a row of them */
             used++;
             __atomic_store_n(&table[i & table_mask], used, __ATOMIC_RELEASE);
         }
@@ -156,12 +156,13 @@ void tvg_forget_range(const void *begin, const void *end)
     for (uint32_t i = 0; i < used; i++) {
         const struct tvg_slot *slot = &slots[i];
         uint64_t caller = slot->key.word[TVG_KEY_WORDS - 1], target = (uint64_t)(uintptr_t)slot->target;
-        if ((uint16_t)slot->key.word[0] == TVG_ENTRY_INTERNED) continue;
+        if ((uint16_t)slot->key.word[0] == TVG_ENTRY_INTERNED || slots[i].flags & TVG_SLOT_GONE) continue;
         if ((caller < from || caller >= to) && (target < from || target >= to)) continue;
         for (uint64_t at = tvg_key_hash(&slot->key) >> 20;; at++) {
             uint32_t entry = table[at & table_mask];
             if (entry == 0) break; /* forgotten before */
             if (entry != i + 1) continue;
+            __atomic_or_fetch(&slots[i].flags, TVG_SLOT_GONE, __ATOMIC_RELAXED); /* a call in it ends on the slow path */
             __atomic_store_n(&table[at & table_mask], GONE, __ATOMIC_RELEASE);
             any = true;
             break;
@@ -169,6 +170,6 @@ void tvg_forget_range(const void *begin, const void *end)
     }
     tvg_lock_drop(&lock);
     /* Caches of all threads are void when they next begin a call. */
-    if (any) __atomic_add_fetch(tvg_generation, 2, __ATOMIC_ACQ_REL);
+    if (any || full_said) __atomic_add_fetch(tvg_generation, 2, __ATOMIC_ACQ_REL); /* full: threads keep slots of their own */
     tvg_quiet_end(&quiet);
 }
