@@ -35,13 +35,12 @@ static struct descriptor *table;
 static struct tvg_op *summaries;
 static uint32_t *summary_ids; /* op ids by summary; TVG_OP_ID_NONE not interned yet */
 static uint32_t summary_count;
-static atomic_flag lock = ATOMIC_FLAG_INIT;
+static tvg_lock lock;
 static char library[64] = "libcudnn.so";
 
 static bool hold(void)
 {
-    while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire))
-        ;
+    tvg_lock_take(&lock);
     if (!table) {
         const size_t bytes = SLOTS * sizeof *table + SUMMARIES * (sizeof *summaries + sizeof *summary_ids);
         void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -54,7 +53,7 @@ static bool hold(void)
     return true;
 }
 
-static void release(void) { atomic_flag_clear_explicit(&lock, memory_order_release); }
+static void release(void) { tvg_lock_drop(&lock); }
 
 static struct descriptor *find(const void *key, bool make)
 {

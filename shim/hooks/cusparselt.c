@@ -23,14 +23,13 @@ struct descriptor {
 };
 enum { SLOTS = 4096, ATTRIBUTE_BATCHES = 0, ORDER_ROW = 2 };
 static struct descriptor table[SLOTS];
-static atomic_flag lock = ATOMIC_FLAG_INIT;
+static tvg_lock lock;
 
 static void hold(void)
 {
-    while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire))
-        ;
+    tvg_lock_take(&lock);
 }
-static void release(void) { atomic_flag_clear_explicit(&lock, memory_order_release); }
+static void release(void) { tvg_lock_drop(&lock); }
 
 /* The place of `key`; a table that is full forgets the one in the way: descriptors live on stacks and are rarely destroyed. */
 static struct descriptor *find(const void *key, bool make)

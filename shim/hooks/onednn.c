@@ -219,7 +219,7 @@ static struct kept {
     const void *primitive;
     struct tvg_op op;
 } kept[KEPT];
-static int kept_busy;
+static tvg_lock kept_busy;
 
 static struct kept *kept_place(const void *primitive, bool make)
 {
@@ -275,12 +275,11 @@ TVG_HOOK_BODY int tvg_hook_dnnl_primitive_create(const void **primitive, const v
     const struct library *library = status == 0 ? library_of(target) : NULL;
     struct tvg_op op;
     if (library && describe(&op, library, desc)) {
-        while (__atomic_exchange_n(&kept_busy, 1, __ATOMIC_ACQUIRE))
-            ;
+        tvg_lock_take(&kept_busy);
         struct kept *place = kept_place(*primitive, true);
         place->op = op;
         __atomic_store_n(&place->primitive, *primitive, __ATOMIC_RELEASE);
-        __atomic_store_n(&kept_busy, 0, __ATOMIC_RELEASE);
+        tvg_lock_drop(&kept_busy);
     }
     errno = saved;
     return status;

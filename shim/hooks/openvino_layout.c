@@ -57,11 +57,10 @@ static uint8_t types[TYPES]; /* type + 1; 0: not asked yet */
 bool tvg_ov_is_followed(const void *code)
 {
     uintptr_t begin, end, address = (uintptr_t)code;
-    static int busy;
+    static tvg_lock busy;
     if (address >= __atomic_load_n(&plugin_begin, __ATOMIC_ACQUIRE) && address < __atomic_load_n(&plugin_end, __ATOMIC_RELAXED))
         return true;
-    while (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
-        ;
+    tvg_lock_take(&busy);
     /* None yet; or it has gone, and another is here or the same elsewhere. */
     bool is_other = plugin_begin && tvg_inline_object((const void *)plugin_begin, &begin, &end) && begin == plugin_begin && (address < begin || address >= end);
     bool is_known = !is_other && tvg_inline_object(code, &begin, &end);
@@ -71,7 +70,7 @@ bool tvg_ov_is_followed(const void *code)
         __atomic_store_n(&plugin_end, end, __ATOMIC_RELAXED);
         __atomic_store_n(&plugin_begin, begin, __ATOMIC_RELEASE);
     }
-    __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+    tvg_lock_drop(&busy);
     return is_known;
 }
 

@@ -99,7 +99,7 @@ static struct weights {
     struct tvg_torch_tensor tensor;
     bool transposed;
 } weights[WEIGHTS_MAX];
-static int weights_busy;
+static tvg_lock weights_busy;
 
 static struct weights *weights_of(const void *packed, bool make)
 {
@@ -130,15 +130,14 @@ TVG_HOOK_BODY uintptr_t tvg_hook_torch_prepack(void *const *result, const void *
     errno = saved;
     uintptr_t returned = TVG_FUNCTION(prepack_function, tvg_target(entry, NULL))(result, weight, bias, stride, padding, output_padding, dilation, groups, transposed);
     saved = errno;
-    while (__atomic_exchange_n(&weights_busy, 1, __ATOMIC_ACQUIRE))
-        ;
+    tvg_lock_take(&weights_busy);
     struct weights *place = *result ? weights_of(*result, true) : NULL;
     if (place) { /* a packed object at the address of one that is gone takes its place */
         place->tensor = shape;
         place->transposed = (uint8_t)transposed != 0;
         __atomic_store_n(&place->packed, *result, __ATOMIC_RELEASE);
     }
-    __atomic_store_n(&weights_busy, 0, __ATOMIC_RELEASE);
+    tvg_lock_drop(&weights_busy);
     errno = saved;
     return returned;
 }

@@ -194,13 +194,12 @@ bool tvg_object_defines(const void *address, const char *name)
 enum { NAMES_BYTES = 1 << 16 };
 static char names[NAMES_BYTES];
 static _Atomic uint32_t names_used;
-static _Atomic uint32_t names_lock;
+static tvg_lock names_lock;
 
 static const char *keep_name(const char *name)
 {
     size_t length = strlen(name) + 1;
-    while (atomic_exchange_explicit(&names_lock, 1, memory_order_acquire))
-        ;
+    tvg_lock_take(&names_lock);
     const char *kept = NULL;
     for (uint32_t at = 0; at < names_used && !kept; at += (uint32_t)strlen(names + at) + 1)
         if (strcmp(names + at, name) == 0)
@@ -209,7 +208,7 @@ static const char *keep_name(const char *name)
         kept = memcpy(names + names_used, name, length);
         names_used += (uint32_t)length;
     }
-    atomic_store_explicit(&names_lock, 0, memory_order_release);
+    tvg_lock_drop(&names_lock);
     return kept ? kept : "";
 }
 

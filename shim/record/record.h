@@ -97,6 +97,12 @@ void tvg_op_record(uint32_t op_id, uint64_t start, uint64_t end, const void *a, 
 /* The same for an op that has no id: it is written whole with each call. */
 void tvg_op_record_wide(const struct tvg_op *op, uint64_t start, uint64_t end, const void *a, const void *b, const void *c);
 
+/* A spin lock for slow paths, 0 when free; signal handlers that may want it too must be blocked. It holds its owner's process id, so that a forked
+ * child does not wait for a thread of its parent's. */
+typedef uint32_t tvg_lock;
+void tvg_lock_take(tvg_lock *lock);
+void tvg_lock_drop(tvg_lock *lock);
+
 /* dl_iterate_phdr for the shim's own use: a fork waits for it, so that no child inherits the linker's lock. */
 struct dl_phdr_info;
 int tvg_linker_iterate(int (*visit)(struct dl_phdr_info *, size_t, void *), void *context);

@@ -21,11 +21,6 @@ struct tvg_quiet {
 void tvg_quiet_begin(struct tvg_quiet *quiet);
 void tvg_quiet_end(const struct tvg_quiet *quiet);
 
-/* A spin lock for the slow path; only to be held inside a quiet section. Reset in a forked child. */
-typedef uint32_t tvg_lock;
-void tvg_lock_take(tvg_lock *lock);
-void tvg_lock_drop(tvg_lock *lock);
-
 /* What a ring's owner needs on the slow path. */
 struct tvg_thread_slow {
     struct tvg_thread *next;     /* all threads of this process, newest first */
