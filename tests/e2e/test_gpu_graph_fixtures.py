@@ -31,6 +31,22 @@ def test_replays_of_a_compiled_model():
     assert sum(op["count"] for op in linear) == 30 * 8
 
 
+def test_attention_of_pytorchs_own_kernels():
+    data = report("bert-attention")
+    assert data["totals"]["flop"] == 12 * 88_190_484_480
+    attention = products(data, kind="attention")
+    assert {op["function"] for op in attention} == {"aten::_scaled_dot_product_efficient_attention"}
+    assert sum(op["count"] for op in attention) == 12 * 12 and sum(op["flop"] for op in attention) == 12 * 12 * 4 * 8 * 12 * 64 * 64 * 64
+    assert all(op["seconds"] > 0 for op in attention)
+
+
+def test_a_vit_by_the_textbook():
+    batch, length, width, layers, heads = 32, 197, 768, 12, 12
+    block = 2 * batch * length * width * (3 * width + width + 2 * 4 * width) + 4 * batch * heads * length * length * (width // heads)
+    patches, classes = 2 * batch * 196 * width * 3 * 16 * 16, 2 * batch * width * 1000
+    assert report("vit")["totals"]["flop"] == 12 * (layers * block + patches + classes)
+
+
 @pytest.mark.parametrize("name, types, count, flop", [
     ("cublaslt", ("f32", "tf32"), 50, 2 * 512 * 256 * 1024),
     ("fp8", ("f8_e4m3", "f8_e4m3"), 12, 2 * 1024 ** 3),
