@@ -9,7 +9,7 @@
 #include "../record/record.h"
 #include "openvino.h"
 
-enum { NODE_WORDS = 128, EDGES_MAX = 256, EDGE_WORDS = 16, MEMORY_WORDS = 16, BLOCKS_DEEP = 6, DESC_WORDS = 40, STATE_WORDS = 32, TYPES = 32 };
+enum { NODE_WORDS = 128, EDGES_MAX = 256, EDGE_WORDS = 16, MEMORY_WORDS = 16, BLOCKS_DEEP = 6, DESC_WORDS = 40, STATE_WORDS = 32, TYPES = 32, CLASSES = 64 };
 
 static const char own[] = "N2ov9intel_cpu";
 static const struct tvg_wanted stream_wanted = {"N4dnnl4impl", "stream_t", false}, desc_wanted = {own, "MemoryDescE", false},
@@ -53,6 +53,7 @@ struct desc {
 static uintptr_t plugin_begin, plugin_end;
 static uint16_t edges_word, memory_word, name_word;
 static uint8_t types[TYPES]; /* type + 1; 0: not asked yet */
+static struct { const char *typeinfo_name, *class; int length; } node_names[CLASSES]; /* a model has few classes of nodes */
 
 bool tvg_ov_is_followed(const void *code)
 {
@@ -67,6 +68,7 @@ bool tvg_ov_is_followed(const void *code)
     if (is_known && begin != plugin_begin) {
         edges_word = memory_word = name_word = 0;
         memset(types, 0, sizeof types);
+        memset(node_names, 0, sizeof node_names);
         __atomic_store_n(&plugin_end, end, __ATOMIC_RELAXED);
         __atomic_store_n(&plugin_begin, begin, __ATOMIC_RELEASE);
     }
@@ -185,12 +187,33 @@ static void find_name(struct tvg_ov_node *node)
         snprintf(node->name, sizeof node->name, "%.*s", (int)length, name);
 }
 
+/* The typeinfo name of a node, and in it the name of its class. */
+static const char *class_of_node(const void *object, const char **class, int *length)
+{
+    const char *name = tvg_class_of(object);
+    size_t at = (uintptr_t)name / 8 % CLASSES;
+    if (!name || strncmp(name, own, strlen(own)) != 0)
+        return name;
+    if (__atomic_load_n(&node_names[at].typeinfo_name, __ATOMIC_ACQUIRE) == name) {
+        *class = node_names[at].class, *length = node_names[at].length;
+        return name;
+    }
+    *class = class_in(name, length);
+    static int busy;
+    if (!node_names[at].typeinfo_name && !__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) {
+        if (!node_names[at].typeinfo_name) {
+            node_names[at].class = *class, node_names[at].length = *length;
+            __atomic_store_n(&node_names[at].typeinfo_name, name, __ATOMIC_RELEASE);
+        }
+        __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+    }
+    return name;
+}
+
 bool tvg_ov_open(struct tvg_ov_node *node, const void *object)
 {
     *node = (struct tvg_ov_node){.object = object};
-    const char *class = tvg_class_of(object);
-    if (class && strncmp(class, own, strlen(own)) == 0)
-        node->class = class_in(class, &node->class_length);
+    const char *class = class_of_node(object, &node->class, &node->class_length);
     uint16_t at = __atomic_load_n(&edges_word, __ATOMIC_ACQUIRE);
     if (node->class_length && !at && find_edges(object))
         at = edges_word;
@@ -382,13 +405,13 @@ static const void *data_of(const void *memory)
         const void *const *field = tvg_field_of(object, MEMORY_WORDS, &block_wanted);
         if (!field)
             return NULL;
-        const char *class = tvg_class_of(object);
         const uint64_t *part = (const uint64_t *)(field + 2);
-        if (strstr(class, "StaticPartition")) {
+        const char *class = depth > 0 ? tvg_class_of(object) : ""; /* the first is memory itself */
+        if (depth > 0 && strstr(class, "StaticPartition")) {
             if (!adds_word((*(const uint8_t *const *const *)object)[2], (size_t)((const char *)part - (const char *)object)))
                 return NULL;
             offset += part[0];
-        } else if (strstr(class, "Partitioned") && (part[0] != 1 || part[1] != 0 || part[2] != 1))
+        } else if (depth > 0 && strstr(class, "Partitioned") && (part[0] != 1 || part[1] != 0 || part[2] != 1))
             return NULL;
         object = *field;
         struct accessor accessor = accessor_at((*(const uint8_t *const *const *)object)[2]);

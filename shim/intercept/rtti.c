@@ -112,7 +112,8 @@ const char *tvg_class_of(const void *object)
 static struct field {
     const void *vtable;
     const struct tvg_wanted *wanted;
-    uint16_t word;   /* 0: not found yet */
+    const void *last; /* the vtable of what was found last: that of its class is right, and is not asked again */
+    uint16_t word;    /* 0: not found yet */
     uint16_t misses;
 } fields[FIELDS];
 
@@ -150,6 +151,21 @@ const void *tvg_member_of(const void *const *vector, const struct tvg_wanted *wa
     return NULL;
 }
 
+static bool is_as_before(const struct field *known, const void *const *field)
+{
+    const void *target = *field, *last = __atomic_load_n(&known->last, __ATOMIC_RELAXED);
+    return !known->wanted->in_vector && last && target && (uintptr_t)target % 8 == 0 && *(const void *const *)target == last;
+}
+
+static bool learn_last(struct field *known, const void *const *field)
+{
+    if (!points(field, known->wanted, true))
+        return false;
+    if (!known->wanted->in_vector)
+        __atomic_store_n(&known->last, **(const void *const *const *)field, __ATOMIC_RELAXED);
+    return true;
+}
+
 const void *const *tvg_field_of(const void *object, size_t words, const struct tvg_wanted *wanted)
 {
     const void *vtable = *(const void *const *)object;
@@ -162,7 +178,7 @@ const void *const *tvg_field_of(const void *object, size_t words, const struct t
         if (known == vtable && field->wanted == wanted) {
             uint16_t at = __atomic_load_n(&field->word, __ATOMIC_RELAXED);
             if (at)
-                return points(word + at, wanted, true) ? word + at : NULL;
+                return is_as_before(field, word + at) || learn_last(field, word + at) ? word + at : NULL;
             if (field->misses >= MISSES_MAX)
                 return NULL;
             place = field;
