@@ -23,7 +23,8 @@ static struct content content_of(const struct tvg_op *op)
     const uint64_t given = op->flags & TVG_OP_FLOP_GIVEN ? 1 : 0; /* else these follow from the shape */
     mix(&content, (uint64_t)(uintptr_t)op->function ^ (uint64_t)(uintptr_t)op->library << 1);
     mix(&content, (uint64_t)(uintptr_t)op->name);
-    mix(&content, op->kind | (uint64_t)op->type_a << 16 | (uint64_t)op->type_b << 24 | (uint64_t)op->type_c << 32 | (uint64_t)op->type_compute << 40 | (uint64_t)op->dim_count << 48 | (uint64_t)op->dim_spatial << 56);
+    mix(&content, op->kind | (uint64_t)op->type_a << 16 | (uint64_t)op->type_b << 24 | (uint64_t)op->type_c << 32 | (uint64_t)op->type_compute << 40 |
+        (uint64_t)op->dim_count << 48 | (uint64_t)op->dim_spatial << 56);
     mix(&content, op->flags | (uint64_t)op->epilogue << 32);
     const int64_t number[] = {op->m, op->n, op->k, op->batch, op->lda, op->ldb, op->ldc, op->stride_a, op->stride_b, op->stride_c};
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)

@@ -18,7 +18,8 @@ struct tvg_product *tvg_product_begin(const void *c, uint64_t bytes, bool deep)
 {
     for (int i = 0; i < RUNNING_MAX; i++) {
         uintptr_t free = 0;
-        if (__atomic_load_n(&running[i].begin, __ATOMIC_RELAXED) || !__atomic_compare_exchange_n(&running[i].begin, &free, (uintptr_t)c, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        if (__atomic_load_n(&running[i].begin, __ATOMIC_RELAXED) || !__atomic_compare_exchange_n(&running[i].begin, &free, (uintptr_t)c, false,
+                                                                                                 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             continue;
         __atomic_store_n(&running[i].end, (uintptr_t)c + bytes, __ATOMIC_RELEASE);
         __atomic_store_n(&running[i].deep, deep, __ATOMIC_RELEASE);

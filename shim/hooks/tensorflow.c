@@ -92,7 +92,8 @@ static bool describe(struct tvg_op *op, struct tensor tensor[3], const uintptr_t
     if (flags < 4 || flags > 6 || !type || !read_tensor(&tensor[0], (const void *)argument[1], type) || !read_tensor(&tensor[1], (const void *)argument[2], type) ||
         !read_tensor(&tensor[2], (const void *)argument[4 + flags], type))
         return false;
-    bool adjoint_a = (uint8_t)argument[3], adjoint_b = (uint8_t)argument[4], trans_a = adjoint_a || (uint8_t)argument[5], trans_b = adjoint_b || (uint8_t)argument[6];
+    bool adjoint_a = (uint8_t)argument[3], adjoint_b = (uint8_t)argument[4];
+    bool trans_a = adjoint_a || (uint8_t)argument[5], trans_b = adjoint_b || (uint8_t)argument[6];
     const struct tensor *a = &tensor[0], *b = &tensor[1], *c = &tensor[2];
     op->kind = TVG_KIND_GEMM;
     op->type_a = op->type_b = op->type_c = op->type_compute = type;
@@ -111,7 +112,8 @@ static bool describe(struct tvg_op *op, struct tensor tensor[3], const uintptr_t
 }
 
 tvg_any_function tvg_hook_tensorflow_matmul;
-TVG_HOOK_BODY uintptr_t tvg_hook_tensorflow_matmul(uintptr_t context, uintptr_t x, uintptr_t y, uintptr_t a, uintptr_t b, uintptr_t c, struct tvg_stack_arguments rest)
+TVG_HOOK_BODY uintptr_t tvg_hook_tensorflow_matmul(uintptr_t context, uintptr_t x, uintptr_t y, uintptr_t a, uintptr_t b, uintptr_t c,
+                                                   struct tvg_stack_arguments rest)
 {
     TVG_TAKE_ENTRY(entry);
     void *const target = tvg_target(entry, NULL), *const caller = __builtin_return_address(0);
@@ -124,7 +126,8 @@ TVG_HOOK_BODY uintptr_t tvg_hook_tensorflow_matmul(uintptr_t context, uintptr_t 
     struct tvg_op op = {.function = "LaunchBatchMatMul", .net = TVG_NET_INLINE, .device = -1};
     struct tensor tensor[3];
     if (!find_functions(tvg_inline_code(target)) || !describe(&op, tensor, argument, entry->name)) {
-        tvg_note("unknown-version", "TensorFlow", "the tensors of a product don't read as in any version that is known: it is not counted, but for panels that reach dnnl_sgemm");
+        tvg_note("unknown-version", "TensorFlow",
+                 "the tensors of a product don't read as in any version that is known: it is not counted, but for panels that reach dnnl_sgemm");
         tvg_call_release(&call);
         call.thread = NULL;
         errno = saved;

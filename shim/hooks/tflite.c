@@ -34,8 +34,8 @@ struct tensor {
 static bool read_tensor(struct tensor *tensor, const struct layout *layout)
 {
     static const uint8_t types[] = {TVG_TYPE_NONE, TVG_TYPE_F32, TVG_TYPE_I32, TVG_TYPE_U8, TVG_TYPE_I64, TVG_TYPE_NONE, TVG_TYPE_BOOL, TVG_TYPE_I16, TVG_TYPE_C64,
-                                    TVG_TYPE_I8, TVG_TYPE_F16, TVG_TYPE_F64, TVG_TYPE_C128, TVG_TYPE_NONE, TVG_TYPE_NONE, TVG_TYPE_NONE, TVG_TYPE_NONE, TVG_TYPE_NONE,
-                                    TVG_TYPE_I4};
+                                    TVG_TYPE_I8, TVG_TYPE_F16, TVG_TYPE_F64, TVG_TYPE_C128, TVG_TYPE_NONE, TVG_TYPE_NONE, TVG_TYPE_NONE, TVG_TYPE_NONE,
+                                    TVG_TYPE_NONE, TVG_TYPE_I4};
     if (!layout || !layout->dims || layout->dims->size < 1 || layout->dims->size > RANK_MAX || layout->type < 0 || layout->type >= (int32_t)sizeof types)
         return false;
     *tensor = (struct tensor){.rank = layout->dims->size, .elements = 1, .type = types[layout->type], .data = layout->data};
@@ -77,7 +77,8 @@ static bool shape_convolution(struct tvg_op *op, const struct tensor *a, const s
 {
     if (a->rank != 4 || b->rank != 4 || c->rank != 4 || b->dim[3] < 1)
         return false;
-    const int64_t dim[] = {a->dim[0], a->dim[3], a->dim[1], a->dim[2], c->dim[3], b->dim[1], b->dim[2], c->dim[1], c->dim[2], depthwise ? a->dim[3] : a->dim[3] / b->dim[3]};
+    int64_t groups = depthwise ? a->dim[3] : a->dim[3] / b->dim[3];
+    const int64_t dim[] = {a->dim[0], a->dim[3], a->dim[1], a->dim[2], c->dim[3], b->dim[1], b->dim[2], c->dim[1], c->dim[2], groups};
     op->kind = TVG_KIND_CONV;
     op->dim_spatial = 2;
     op->dim_count = sizeof dim / sizeof *dim;
@@ -152,7 +153,8 @@ static bool read_operands(struct tensor operand[3], const struct kernel *kernel,
 }
 
 /* A result whose size is only known when it has been computed. */
-static void record_late(struct tvg_call *call, uint64_t end, struct tvg_op *op, const struct kernel *kernel, void *context, const void *node, const void *code, void *caller)
+static void record_late(struct tvg_call *call, uint64_t end, struct tvg_op *op, const struct kernel *kernel, void *context, const void *node,
+                        const void *code, void *caller)
 {
     int saved = errno;
     struct tensor operand[3];

@@ -87,7 +87,8 @@ static void describe(struct tvg_op *op, const struct function *function, const i
     if (dilated) { /* a transposed convolution: each input element meets each kernel element of its channel; the zeros in between are no work */
         op->flags |= TVG_OP_FLOP_GIVEN;
         op->flop = 2u * multiplications;
-        uint64_t elements[3] = {(uint64_t)(number[0] * input[spatial]), (uint64_t)(kernel[spatial] * kernel[spatial + 1]), (uint64_t)(number[0] * kernel[spatial + 1])};
+        uint64_t elements[3] = {(uint64_t)(number[0] * input[spatial]), (uint64_t)(kernel[spatial] * kernel[spatial + 1]),
+                                (uint64_t)(number[0] * kernel[spatial + 1])};
         for (int i = 0; i < spatial; i++)
             elements[0] *= (uint64_t)input[i], elements[1] *= (uint64_t)kernel[i], elements[2] *= (uint64_t)output[i];
         op->bytes_a = tvg_type_bytes(op->type_a, elements[0]), op->bytes_b = tvg_type_bytes(op->type_b, elements[1]);
@@ -154,7 +155,8 @@ static bool is_invocable(const struct invocable *callback, const void *code)
         tvg_object_name((const void *)(uintptr_t)callback->invoke, &base[1]);
         bool good = base[0] == library && base[1] == library;
         if (!good)
-            tvg_note("unknown-version", "XLA", "the callback of a product is laid out in an unknown way: durations of products that run on other threads are too short");
+            tvg_note("unknown-version", "XLA",
+                     "the callback of a product is laid out in an unknown way: durations of products that run on other threads are too short");
         __atomic_store_n(&verdict, good ? 1 : -1, __ATOMIC_RELAXED);
     }
     return __atomic_load_n(&verdict, __ATOMIC_RELAXED) > 0;
@@ -181,7 +183,8 @@ static struct tvg_product *begin_product(const struct tvg_op *op, const void *ou
 }
 
 tvg_any_function tvg_hook_xla_eigen;
-TVG_HOOK_BODY uintptr_t tvg_hook_xla_eigen(uintptr_t device, uintptr_t out, uintptr_t a, uintptr_t b, uintptr_t first, uintptr_t second, struct tvg_stack_arguments rest)
+TVG_HOOK_BODY uintptr_t tvg_hook_xla_eigen(uintptr_t device, uintptr_t out, uintptr_t a, uintptr_t b, uintptr_t first, uintptr_t second,
+                                           struct tvg_stack_arguments rest)
 {
     TVG_TAKE_ENTRY(entry);
     void *const target = tvg_target(entry, NULL), *const caller = __builtin_return_address(0);

@@ -193,7 +193,8 @@ static bool shape(struct operator *operator, const uintptr_t *argument)
         const size_t *height = (const size_t *)argument[layout ? 5 : 4], *width = (const size_t *)argument[layout ? 6 : 5];
         if (!height || !width)
             return false;
-        const int64_t dim[] = {batch, operator->group_input * operator->groups, (int64_t)argument[2], (int64_t)argument[3], operator->group_output * operator->groups,
+        const int64_t dim[] = {batch, operator->group_input * operator->groups, (int64_t)argument[2], (int64_t)argument[3],
+                               operator->group_output * operator->groups,
                                operator->kernel[0], operator->kernel[1], (int64_t)*height, (int64_t)*width, operator->groups};
         op->kind = TVG_KIND_CONV;
         op->dim_spatial = 2;
@@ -222,11 +223,22 @@ static bool shape(struct operator *operator, const uintptr_t *argument)
 
 tvg_any_function tvg_hook_xnn_create, tvg_hook_xnn_reshape, tvg_hook_xnn_setup;
 
-static void gather(uintptr_t argument[ARGUMENTS], uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f, const struct tvg_stack_arguments *rest)
+static void gather(uintptr_t argument[ARGUMENTS], uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f,
+                   const struct tvg_stack_arguments *rest)
 {
     const uintptr_t first[6] = {a, b, c, d, e, f};
     memcpy(argument, first, sizeof first);
     memcpy(argument + 6, rest->word, sizeof rest->word);
+}
+
+/* Where among the arguments of its creation a new operator's address goes. */
+static unsigned place_of_new(const struct family *family, const struct form *form, const char *name)
+{
+    if (family->class == BATCHED && strstr(name, "const_weights"))
+        return 5u + form->in_all;
+    if (family->class == BATCHED) /* int8 has its zero points and scales before it */
+        return form->type_c == TVG_TYPE_I8 ? 6 : 1;
+    return family->out + form->in_all;
 }
 
 static bool is_mapped(const void *address)
@@ -238,7 +250,8 @@ static bool is_mapped(const void *address)
 /* Floating-point arguments, three at most, ride in registers of their own. */
 typedef uintptr_t create_function(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, double, double, double, double, struct tvg_stack_arguments);
 create_function tvg_hook_xnn_create_operator;
-TVG_HOOK_BODY uintptr_t tvg_hook_xnn_create_operator(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f, double w, double x, double y, double z,
+TVG_HOOK_BODY uintptr_t tvg_hook_xnn_create_operator(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f, double w, double x,
+                                                     double y, double z,
                                                      struct tvg_stack_arguments rest)
 {
     TVG_TAKE_ENTRY(entry);
@@ -251,8 +264,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xnn_create_operator(uintptr_t a, uintptr_t b, u
     const struct family *family = family_of(name);
     const struct form *form = family ? form_of(name + strlen(family->name)) : NULL;
     if ((uint32_t)status == 0 && form) {
-        bool constant = family->class == BATCHED && strstr(name, "const_weights");
-        unsigned at = constant ? 5u + form->in_all : family->class == BATCHED && form->type_c == TVG_TYPE_I8 ? 6u : family->class == BATCHED ? 1u : family->out + form->in_all;
+        unsigned at = place_of_new(family, form, name);
         void *const *made = (void *const *)argument[at];
         struct operator *operator = made && (uintptr_t)made % 8 == 0 && is_mapped(made) && *made ? take() : NULL;
         if (operator) {

@@ -624,7 +624,8 @@ static void define_tensor(struct value *value, uint32_t type, size_t rank, const
 }
 
 /* Versions until 2025 have two more arguments before the flags: the values that hold zero point and scale. */
-typedef int define_tensor_function(void *subgraph, uint32_t type, size_t rank, const size_t *dims, const void *data, uintptr_t f, uintptr_t g, uintptr_t h, uintptr_t i);
+typedef int define_tensor_function(void *subgraph, uint32_t type, size_t rank, const size_t *dims, const void *data, uintptr_t f, uintptr_t g, uintptr_t h,
+                                   uintptr_t i);
 define_tensor_function tvg_hook_ynn_define_tensor;
 TVG_HOOK_BODY int tvg_hook_ynn_define_tensor(void *subgraph, uint32_t type, size_t rank, const size_t *dims, const void *data, uintptr_t f, uintptr_t g, uintptr_t h,
                                              uintptr_t i)
