@@ -15,7 +15,7 @@ struct tvg_torch {
     uint8_t type_a, type_b, type_c, type_compute; /* TVG_TYPE_NONE: as the tensor says; no compute type: that of B, or of A */
 };
 
-enum { TVG_TORCH_RANK_MAX = 8, TVG_TORCH_ALSO_MAX = 6 };
+enum { TVG_TORCH_RANK_MAX = 16, TVG_TORCH_ALSO_MAX = 6 };
 
 /* Where a call's operands are: addresses of tensors. `packed` owns weights. `also`: what is read or written besides, up to the first 0; one
  * more than the address of an optional tensor. */

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from stack_lib import PROGRAMS, THREADS, Pair, stack_python
-from tvg_testlib import dump, run_under_shim, tvg
+from tvg_testlib import dump, run as run_command, run_under_shim, tvg
 
 # version that these figures were seen with: torch 2.15.0
 
@@ -149,3 +149,12 @@ def test_recording_costs_little(tmp_path, operations):
     ratio = float(run_under_shim(command, tmp_path, env={**THREADS, "TVG_OPS": operations}).stdout.splitlines()[-1])
     print(f"recording {operations}: {100 * (ratio - 1):.2f} % of a pass")
     assert ratio < 1.05
+
+
+@pytest.mark.parametrize("operations", ["products", "all"])
+def test_tensors_of_other_kinds(tmp_path, operations):
+    # what has no memory here, or can't be asked for its shape, is left alone: torch would say so on stderr
+    command = [stack_python("torch", *PACKAGES), PROGRAMS / "torch_kinds.py"]
+    bare = run_command(command, check=True)
+    under = run_under_shim(command, tmp_path, env={"TVG_OPS": operations})
+    assert (under.stdout, under.stderr) == (bare.stdout, bare.stderr) and len(bare.stdout.splitlines()) == 12
