@@ -6,7 +6,7 @@
 
 #include "elf.h"
 
-enum { INDEX_SIZE = 1 << 14, BOUND_MAX = 1024, BOUND_FIRST_NUMBER = 0x8000 };
+enum { INDEX_SIZE = 1 << 14, BOUND_MAX = 4096, BOUND_FIRST_NUMBER = 0x8000 };
 
 /* --- names ---------------------------------------------------------------------------------------------------------------------------- */
 /* Open addressing by hash; 0 is free. Filled once; threads that fill it at the same time write the same. */
@@ -60,12 +60,12 @@ _Static_assert(sizeof(struct tvg_catch) == 64 && offsetof(struct tvg_catch, body
 #if defined(__x86_64__)
 enum { BOUND_STUB_BYTES = 32 };
 __asm__(".text\n.p2align 5\n.hidden tvg_bound_stubs\n.globl tvg_bound_stubs\ntvg_bound_stubs:\n"
-        ".set tvg_at, 0\n.rept 1024\n\tendbr64\n\tleaq tvg_bound+tvg_at(%rip), %r11\n\tjmp *tvg_bound+tvg_at+32(%rip)\n\t.p2align 5\n"
+        ".set tvg_at, 0\n.rept 4096\n\tendbr64\n\tleaq tvg_bound+tvg_at(%rip), %r11\n\tjmp *tvg_bound+tvg_at+32(%rip)\n\t.p2align 5\n"
         ".set tvg_at, tvg_at + 64\n.endr\n");
 #elif defined(__aarch64__)
 enum { BOUND_STUB_BYTES = 32 };
 __asm__(".text\n.p2align 5\n.hidden tvg_bound_stubs\n.globl tvg_bound_stubs\ntvg_bound_stubs:\n"
-        ".set tvg_at, 0\n.rept 1024\n\thint 34\n\tadrp x17, tvg_bound+tvg_at\n\tadd x17, x17, :lo12:tvg_bound+tvg_at\n\tldr x16, [x17, 32]\n\tbr x16\n\t.p2align 5\n"
+        ".set tvg_at, 0\n.rept 4096\n\thint 34\n\tadrp x17, tvg_bound+tvg_at\n\tadd x17, x17, :lo12:tvg_bound+tvg_at\n\tldr x16, [x17, 32]\n\tbr x16\n\t.p2align 5\n"
         ".set tvg_at, tvg_at + 64\n.endr\n");
 #endif
 

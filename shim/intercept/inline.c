@@ -21,7 +21,7 @@
 #include "resolve.h"
 #include "vtable.h"
 
-enum { OBJECTS_MAX = 2048, FOUND_MAX = 1024, FILTER_BITS = 1 << 16, AHEAD = 24 };
+enum { OBJECTS_MAX = 2048, FOUND_MAX = 4096, FILTER_BITS = 1 << 16, AHEAD = 24 };
 
 /* Objects that have been looked at. */
 static struct seen {

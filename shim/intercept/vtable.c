@@ -77,7 +77,7 @@ static uint64_t relocated(const struct tvg_classes *view, uint64_t place)
     return 0;
 }
 
-/* A typeinfo name is a mangled type: a nested name, or a plain one by its length. */
+/* A typeinfo name is a mangled type: a nested name, or a plain one by its length. Those of a file's own types have a star in front. */
 static bool is_name(const uint8_t *text, size_t left)
 {
     if (!text || !(text[0] == 'N' || (text[0] >= '1' && text[0] <= '9')))
@@ -98,10 +98,11 @@ static size_t list_names(const struct tvg_classes *view, struct tvg_class *class
     size_t count = 0, left = 0;
     for (size_t i = 0; i < view->relocations; i++) {
         const uint8_t *text = is_relative(&rela[i]) ? at(view, (uint64_t)rela[i].r_addend, 4, false, &left) : NULL;
-        if (!text || !is_name(text, left))
+        size_t star = text && *text == '*';
+        if (!text || !is_name(text + star, left - star))
             continue;
         if (count < room)
-            class[count] = (struct tvg_class){(const char *)text, (uintptr_t)rela[i].r_addend, rela[i].r_offset - 8, 0};
+            class[count] = (struct tvg_class){(const char *)text + star, (uintptr_t)rela[i].r_addend + star, rela[i].r_offset - 8, 0};
         count++;
     }
     return count;

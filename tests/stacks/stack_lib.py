@@ -57,6 +57,11 @@ def stack_files(python, pattern):
     return sorted((python.parents[1] / "lib").glob(f"python3*/site-packages/{pattern}"))
 
 
+def silent(trace):
+    """Whether the trace's coverage names nothing that could not be caught, read or counted."""
+    return not [note for note in tvg_json("coverage", "--json", trace)["notes"] if note["what"] in ("found-not-catchable", "unknown-version")]
+
+
 class Pair:
     """One program, bare and under the shim: `answer` is the JSON object that both printed, `ops` what was recorded. A compiled host stands in the place
     of the interpreter, and `program` is None."""

@@ -2,7 +2,7 @@
 
 Arguments: a folder (the exported model stays there for the next run), the model, how (float, dynamic, qdq), the level of graph optimization.
 Prints one JSON object: a digest of the outputs; of each product of the model as written, FLOP by ONNX shape inference; the operators that the
-runtime's profile lists, in order.
+runtime's profile lists, in order; and of each of these its name and its arguments' types and dimensions.
 """
 import hashlib
 import json
@@ -101,6 +101,11 @@ class Calibration(quantization.CalibrationDataReader):
         return self.left.pop() if self.left else None
 
 
+def shapes(tensors):
+    """[type, dimensions...] of each."""
+    return [[kind, *dims] for tensor in tensors for kind, dims in tensor.items()]
+
+
 def main():
     folder, which, how, level = sys.argv[1:]
     folder = pathlib.Path(folder)
@@ -123,9 +128,11 @@ def main():
     session = onnxruntime.InferenceSession(path if how == "float" else quantized, options, providers=["CPUExecutionProvider"])
     outputs = session.run(None, feeds)
     events = json.loads(pathlib.Path(session.end_profiling()).read_text())
-    operators = [event["args"]["op_name"] for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+    nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+    operators = [event["args"]["op_name"] for event in nodes]
+    arguments = [[event["name"].removesuffix("_kernel_time"), [shapes(event["args"][which]) for which in ("input_type_shape", "output_type_shape")]] for event in nodes]
     print(json.dumps({"version": onnxruntime.__version__, "digest": hashlib.sha256(b"".join(o.tobytes() for o in outputs)).hexdigest(),
-                      "written": written(onnx.load(path)), "operators": operators}))
+                      "written": written(onnx.load(path)), "operators": operators, "arguments": arguments}))
 
 
 if __name__ == "__main__":
