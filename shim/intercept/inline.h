@@ -15,7 +15,12 @@ struct tvg_inline_rule {
 };
 extern const struct tvg_inline_rule __start_tvg_inline_rules[] __attribute__((visibility("hidden")));
 extern const struct tvg_inline_rule __stop_tvg_inline_rules[] __attribute__((visibility("hidden")));
+/* Rules stay in the order of the tables, which says what an earlier line keeps from a later one: gcc would turn it round, clang does not. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define TVG_INLINE_SECTION __attribute__((section("tvg_inline_rules"), used, aligned(8), no_reorder))
+#else
 #define TVG_INLINE_SECTION __attribute__((section("tvg_inline_rules"), used, aligned(8)))
+#endif
 
 /* Patches what is loaded already and asks the dynamic linker to be told of what comes. Once, at load. */
 void tvg_inline_start(void);

@@ -29,22 +29,22 @@ def results(done):
     return [line for line in done.stdout.splitlines() if line.startswith("gives")]
 
 
-def test_products_are_found(host, tmp_path):
+@pytest.mark.parametrize("operations", ["products", "all"])
+def test_products_are_found(host, tmp_path, operations):
     command = host()
-    bare, shimmed = run(command, env=clean_environment(), check=True), run_under_shim(command, tmp_path)
+    bare, shimmed = run(command, env=clean_environment(), check=True), run_under_shim(command, tmp_path, env={"TVG_OPS": operations})
     assert results(bare) == results(shimmed) and results(bare)[0] == results(bare)[1], "unloaded in between"
     ops = dump(shimmed.trace)
     once = [("FullyConnected", "gemm", 24, 10, 20, 2 * 24 * 10 * 20), ("MatMul", "gemm", 6, 8, 10, 4 * 2 * 6 * 8 * 10)]
-    # executing, then with open sizes, of each; once more after the plugin was unloaded and loaded again
-    expected = [product for product in once for _ in range(2)] * 2
+    # executing, then with open sizes, of each; the second inside another node; once more after the plugin was unloaded and loaded again
+    expected = [once[0], once[0], once[1], once[1], once[1]] * 2
     assert [(op["function"], op["kind"], op["m"], op["n"], op["k"], op["flop"]) for op in ops] == expected
     assert all(op["net"] == "vtable" and op["library"] == "libopenvino_intel_cpu_plugin.so" for op in ops)
-    assert [op["types"] for op in ops] == [["f32", "f32", "f32", "f32"], ["f32", "f32", "f32", "f32"], ["f32", "bf16", "f32", "f32"],
-                                           ["f32", "bf16", "f32", "f32"]] * 2
+    assert [op["types"] for op in ops] == ([["f32", "f32", "f32", "f32"]] * 2 + [["f32", "bf16", "f32", "f32"]] * 3) * 2
     addresses = [line.split()[1] for line in shimmed.stdout.splitlines() if not line.startswith("gives")]
     for at in range(2):
         x, w, y, v, z = addresses[5 * at:5 * at + 5]
-        assert [[op[operand] for operand in "abc"] for op in ops[4 * at:4 * at + 4]] == [[x, w, y]] * 2 + [[y, v, z]] * 2
+        assert [[op[operand] for operand in "abc"] for op in ops[5 * at:5 * at + 5]] == [[x, w, y]] * 2 + [[y, v, z]] * 3
     assert "unknown-version" not in str(tvg_json("coverage", "--json", shimmed.trace))
 
 

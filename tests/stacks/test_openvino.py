@@ -43,11 +43,14 @@ def test_products(tmp_path, model, how, precision, threads, sizes):
     assert "unknown-version" not in notes and "found-not-catchable" not in notes
 
 
-@pytest.mark.parametrize("case", ["cache", "compressed"])
-def test_language_models(tmp_path, case):
-    """Attention over kept keys and values, in the type in which they are kept; weights of 8 and 4 bits."""
-    pair = Pair(stack_python("openvino", "openvino", "numpy", "onnx"), "openvino_language.py", tmp_path, case)
-    assert [[op["flop"], op["types"][1], op["bytes"]] for op in pair.ops] == pair.answer["products"]
+@pytest.mark.parametrize("operations", ["products", "all"])
+@pytest.mark.parametrize("case", ["cache", "compressed", "loop"])
+def test_language_models(tmp_path, case, operations):
+    """Attention over kept keys and values, in the type in which they are kept; weights of 8 and 4 bits; what runs inside a loop."""
+    python = stack_python("openvino", "openvino", "numpy", "onnx")
+    pair = Pair(python, "openvino_language.py", tmp_path, case, environment={"TVG_OPS": operations})
+    assert [[op["flop"], op["types"][1], op["bytes"]] for op in pair.ops if op["flop"]] == pair.answer["products"]
+    assert operations == "all" or all(op["flop"] for op in pair.ops)
 
 
 @pytest.mark.parametrize("model, others", [("encoder", {"Subgraph", "Transpose", "Reduce"}), ("cnn", {"Pooling", "Reduce"})])

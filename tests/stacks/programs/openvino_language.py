@@ -1,4 +1,4 @@
-"""What language models are made of, in OpenVINO: attention over kept keys and values (cache), or weights in few bits (compressed). Prints one JSON object:
+"""What language models are made of, in OpenVINO: attention over kept keys and values (cache), weights in few bits (compressed), a loop. Prints one JSON object:
 a digest of the outputs, and of each product in order FLOP, type of the second operand (kept or constant) and the bytes of all operands."""
 import hashlib
 import json
@@ -48,7 +48,21 @@ def compressed():
     return model, runs, products
 
 
-model, runs, products = {"cache": cache, "compressed": compressed}[sys.argv[1]]()
+def loop():
+    x, inside = op.parameter([8, 64], np.float32, name="x"), op.parameter([8, 64], np.float32)
+    weights = op.constant((generator.standard_normal((64, 64)) * 0.1).astype(np.float32))
+    body = openvino.Model([op.result(op.constant(np.array(True))), op.result(op.relu(op.matmul(inside, weights, False, False)))],
+                          [op.parameter([], np.int64), inside], "body")
+    around = op.loop(op.constant(np.int64(5)), op.constant(np.array(True)))
+    around.set_function(body)
+    around.set_special_body_ports([0, 0])
+    around.set_merged_input(inside, x.output(0), body.results[1].output(0))
+    around.get_iter_value(body.results[0].output(0), -1)
+    model = openvino.Model([op.result(around.get_iter_value(body.results[1].output(0), -1))], [x], "loop")
+    return model, [{"x": np.ones((8, 64), np.float32)}], [[2 * 8 * 64 * 64, "f32", 4 * (8 * 64 + 64 * 64 + 8 * 64)]] * 5
+
+
+model, runs, products = {"cache": cache, "compressed": compressed, "loop": loop}[sys.argv[1]]()
 request = openvino.Core().compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32",
                                                        "KV_CACHE_PRECISION": "u8"}).create_infer_request()
 digest = hashlib.sha256()
