@@ -10,7 +10,7 @@
 
 /* ns. A launch takes some 6 us to the card when nothing is queued (least seen: 6.0 and 6.5 on one H100), kernels of a stream change in about 1 us; in a graph
  * the change takes 0.3 us. */
-static const double LATENCY = 7e3, CHANGE = 1e3, CHANGE_IN_GRAPH = 300;
+static const double LATENCY = 7e3, CHANGE = 1e3, CHANGE_IN_GRAPH = 300, LATE = 5e3;
 /* A pause is a gap of at least this many usual gaps. With a full queue of launches the launching call blocks. */
 static const double PAUSE_GAPS = 4;
 enum { QUEUE = TVG_LAUNCHES_QUEUED, RING = 2 * TVG_LAUNCHES_QUEUED + 48 };
@@ -28,6 +28,7 @@ struct stream {
 struct walk {
     struct host *hosts;
     struct stream *streams;
+    uint32_t stream_count;
     double end_old, end_new;
     double read_old, read_new; /* end of the last copy to the host that nobody has waited for yet; 0 none */
     double usual_gap;
@@ -85,6 +86,20 @@ static double next_launch(struct walk *walk, struct host *host, double launch, d
     return next;
 }
 
+/* A kernel that began long after its launch and its own stream let it, just as another stream came to an end, waited for an event of that stream: the stream,
+ * or NULL. The trace holds no events: this is what they look like. */
+static const struct stream *waited_for(const struct walk *walk, const struct stream *own, double start)
+{
+    static const double EVENT = 5e3; /* ns from the end of one stream's work to the start of another's */
+    const struct stream *latest = NULL;
+    for (uint32_t i = 0; i < walk->stream_count; i++) {
+        const struct stream *other = &walk->streams[i];
+        if (other != own && other->end_old <= start && other->end_old > start - EVENT && (!latest || other->end_old > latest->end_old))
+            latest = other;
+    }
+    return latest;
+}
+
 /* Puts one activity on its lane: `count` of them of `each` ns where one of `duration` was. */
 static void on_card(struct walk *walk, struct stream *stream, const struct tvg_launch *row, double launch_new, double each, double change_limit)
 {
@@ -93,7 +108,11 @@ static void on_card(struct walk *walk, struct stream *stream, const struct tvg_l
     double latency = queued ? fmin(LATENCY, start - launch) : start - launch;
     double change = queued ? start - stream->end_old : fmin(CHANGE, start - stream->end_old); /* below 0: it began before the one before it had ended */
     double start_new = stream->end_new + fmin(change, change_limit);
-    if (row->launch_ns)
+    bool late = row->launch_ns && start - fmax(launch + LATENCY, stream->end_old + CHANGE) > LATE;
+    const struct stream *other = late ? waited_for(walk, stream, start) : NULL;
+    if (other)
+        start_new = fmax(stream->end_new + fmin(CHANGE, change_limit), fmax(launch_new + LATENCY, other->end_new + (start - other->end_old)));
+    else if (row->launch_ns)
         start_new = fmax(start_new, launch_new + latency);
     else /* whoever launched it did so as before: a copy follows what it copies */
         start_new = stream->end_old > 0 ? stream->end_new + fmax(0, start - stream->end_old) : start;
@@ -185,7 +204,7 @@ bool tvg_gpu_replay(double *saved, const struct tvg_profile *profile, const stru
     *saved = 0;
     if (!timeline->count)
         return true;
-    struct walk walk = {.hosts = calloc(timeline->host_count + 1u, sizeof *walk.hosts), .streams = calloc(timeline->stream_count + 1u, sizeof *walk.streams), .usual_gap = timeline->usual_gap_ns};
+    struct walk walk = {.hosts = calloc(timeline->host_count + 1u, sizeof *walk.hosts), .streams = calloc(timeline->stream_count + 1u, sizeof *walk.streams), .stream_count = timeline->stream_count, .usual_gap = timeline->usual_gap_ns};
     double *rows = rows_of_ops(profile);
     double *left = tvg_seconds_left(profile, rewritten);
     struct change *changes = rows && left ? changes_of(profile, rewritten, stretch, rows, left) : NULL;

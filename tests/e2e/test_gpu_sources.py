@@ -132,6 +132,15 @@ def test_with_co_tenants_ours_is_modelled_and_the_rest_is_others(stand_ins, tmp_
     assert "others use it too (4 processes in the mean)" in text and "Not in it: others on the board" in text
 
 
+def test_own_processes_are_no_tenants(stand_ins, tmp_path):
+    for _ in range(2):
+        traces = record(stand_ins, tmp_path, FAKE_NVML_PROCESSES="2").traces
+    assert len(traces) == 2
+    data = report(traces[0].parent)
+    assert data["coverage"]["processes"] == 2
+    assert data["totals"]["energy_j"]["basis"] == "measured" and data["pricing"]["others_j"] is None
+
+
 def test_a_partitioned_board_is_modelled(stand_ins, tmp_path):
     trace = record(stand_ins, tmp_path, FAKE_NVML_MIG="1", FAKE_NVML_PROCESSES="1").trace
     assert ("meter-shared", "gpu-0") in notes(trace)

@@ -234,6 +234,39 @@ static void a_pause_may_be_a_wait_and_both_readings_are_given(void **unused)
     free(b);
 }
 
+/* Two streams that hand over to each other by events: 60 us on one, 20 us on the other, all launched far ahead. */
+static void a_stream_that_waits_for_another_follows_it(void **unused)
+{
+    (void)unused;
+    struct machine machine = machine_with(4000, 1000, 1);
+    struct bench *b = bench_of(&machine);
+    struct tvg_timeline *timeline = &b->before.timeline;
+    double card = 1e9;
+    timeline->seconds = 0;
+    memset(b->ops, 0, sizeof b->ops);
+    for (uint32_t i = 0; i < 400; i++) {
+        double each = i % 2 ? 20000 : 60000, start = fmax(1e9 + i * 4000.0 + 7000, card + 2500);
+        b->rows[i] = (struct tvg_launch){.launch_ns = 1000000000 + i * 4000, .start_ns = (uint64_t)start, .duration_ns = (uint32_t)each, .activity = i % 2, .stream = (uint16_t)(i % 2)};
+        card = start + each;
+        b->ops[i % 2].op.on_gpu = 1;
+        b->ops[i % 2].count++;
+        b->ops[i % 2].seconds += each * 1e-9;
+        timeline->seconds += each * 1e-9;
+    }
+    timeline->count = 400;
+    timeline->stream_count = 2;
+    timeline->seconds_kept = timeline->seconds;
+    timeline->usual_gap_ns = tvg_timeline_usual_gap(timeline);
+    memcpy(b->changed, b->ops, sizeof b->ops);
+    b->after.timeline = *timeline;
+    assert_true(fabs(replay(b, NULL, TVG_WAIT_IS_HOST)) < 1);
+    b->changed[0].seconds /= 2; /* each of the 200 kernels of one stream takes 30 us less, and the other stream begins as much sooner */
+    double saved = replay(b, NULL, TVG_WAIT_IS_HOST);
+    if (fabs(saved - 200 * 30000.0) > 0.01 * (card - 1e9))
+        fail_msg("%.0f of %.0f", saved, 200 * 30000.0);
+    free(b);
+}
+
 /* A trace that holds both: a Llama's passes eager, then the same passes as one graph. The eager ones replayed as a graph take what the graph took. */
 static void a_predicted_graph_is_the_graph_that_ran(void **unused)
 {
@@ -301,6 +334,6 @@ int main(void)
         cmocka_unit_test(a_launch_bound_run_gains_no_time_by_faster_kernels), cmocka_unit_test(a_card_bound_run_gains_all_of_it),
         cmocka_unit_test(a_full_queue_makes_the_host_wait), cmocka_unit_test(a_copy_to_the_host_makes_it_wait), cmocka_unit_test(fewer_launches_save_their_gaps),
         cmocka_unit_test(graphs_take_the_gaps_within_a_pass), cmocka_unit_test(a_pause_may_be_a_wait_and_both_readings_are_given),
-        cmocka_unit_test(a_predicted_graph_is_the_graph_that_ran), cmocka_unit_test(what_does_not_repeat_is_no_pass)};
+        cmocka_unit_test(a_stream_that_waits_for_another_follows_it), cmocka_unit_test(a_predicted_graph_is_the_graph_that_ran), cmocka_unit_test(what_does_not_repeat_is_no_pass)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
