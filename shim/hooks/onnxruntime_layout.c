@@ -4,9 +4,9 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "../intercept/inline.h"
+#include "../intercept/rtti.h"
 
 enum { VALUES_MAX = 1 << 24, WEIGHTS_MAX = 1 << 12, BUILDS_MAX = 8, NODE_BYTES = 0x280, PROTO_BYTES = 0x180, ATTRIBUTES_MAX = 256 };
 
@@ -32,16 +32,6 @@ static struct tvg_ort_build *build_of(const void *library)
             return &builds[i];
     }
     return NULL;
-}
-
-/* Whether memory is mapped there: asked of the kernel, while the layout has not yet proved itself. */
-static bool is_mapped(const void *address, size_t bytes)
-{
-    unsigned char pages[64];
-    uintptr_t begin = (uintptr_t)address & ~(uintptr_t)4095, end = ((uintptr_t)address + bytes + 4095) & ~(uintptr_t)4095;
-    if (!address || end - begin > sizeof pages * 4096)
-        end = begin + sizeof pages * 4096;
-    return address && (uintptr_t)address % 8 == 0 && mincore((void *)begin, end - begin, pages) == 0;
 }
 
 /* --- tensors ---------------------------------------------------------------------------------------------------------------------------- */
@@ -136,13 +126,13 @@ bool tvg_ort_open(struct tvg_ort_call *call, const void *context, const void *ke
     struct tvg_ort_build *build = build_of(library);
     bool first = !build || !__atomic_load_n(&build->context, __ATOMIC_ACQUIRE);
     const struct context_layout *layout = context;
-    if (!build || (first && !is_mapped(layout, sizeof *layout)))
+    if (!build || (first && !tvg_can_read(layout, sizeof *layout)))
         return false;
-    if (layout->kernel != kernel || !layout->frame || (uintptr_t)layout->frame % 8 || (first && !is_mapped(layout->frame, sizeof *layout->frame)))
+    if (layout->kernel != kernel || !layout->frame || (uintptr_t)layout->frame % 8 || (first && !tvg_can_read(layout->frame, sizeof *layout->frame)))
         return false;
     const struct frame *frame = layout->frame;
     if (frame->count == 0 || frame->count > VALUES_MAX || frame->values.tagged_count >> 1 != frame->count || !frame->index ||
-        (uintptr_t)frame->index % 8 || (first && !is_mapped(frame->index, sizeof *frame->index)) || (frame->values.tagged_count & 1 && frame->values.room < frame->count))
+        (uintptr_t)frame->index % 8 || (first && !tvg_can_read(frame->index, sizeof *frame->index)) || (frame->values.tagged_count & 1 && frame->values.room < frame->count))
         return false;
     int64_t length = (int64_t)(frame->index->tagged_count >> 1);
     if (length <= 0 || length > VALUES_MAX || layout->inputs < 0 || layout->implicit < layout->inputs || layout->outputs < layout->implicit ||
@@ -150,7 +140,7 @@ bool tvg_ort_open(struct tvg_ort_call *call, const void *context, const void *ke
         return false;
     const int32_t *index = vector_elements(frame->index);
     const void *values = vector_elements(&frame->values);
-    if (first && (!is_mapped(values, frame->count * sizeof(struct tvg_ort_value)) || !is_mapped((const void *)((uintptr_t)index & ~(uintptr_t)7), 8)))
+    if (first && (!tvg_can_read(values, frame->count * sizeof(struct tvg_ort_value)) || !tvg_can_read((const void *)((uintptr_t)index & ~(uintptr_t)7), 8)))
         return false;
     if (first)
         build->is_1_24 = tvg_inline_symbol(code, "N11onnxruntime16PluginEpOpKernelE") != NULL;
@@ -203,7 +193,7 @@ void tvg_ort_keep_weights(const void *kernel, int input, const void *tensor)
 {
     static int busy;
     struct tvg_ort_tensor shape;
-    if (!is_mapped(tensor, sizeof(struct tensor_layout)) || !tensor_at(tensor, &shape) || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
+    if (!tvg_can_read(tensor, sizeof(struct tensor_layout)) || !tensor_at(tensor, &shape) || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
         return;
     struct weights *place = weights_of(kernel, input, true);
     if (place) {
@@ -241,14 +231,14 @@ static bool text_at(const void *string, bool shared, bool careful, struct tvg_or
 {
     enum { TEXT_MAX = 4096 };
     const uintptr_t *word = string;
-    if (!word || (uintptr_t)word % 8 || (careful && !is_mapped(word, 16)))
+    if (!word || (uintptr_t)word % 8 || (careful && !tvg_can_read(word, 16)))
         return false;
     uintptr_t characters = word[0];
-    if (!characters || (careful && !is_mapped((const void *)((characters & ~(uintptr_t)7) - 24), 32)))
+    if (!characters || (careful && !tvg_can_read((const void *)((characters & ~(uintptr_t)7) - 24), 32)))
         return false;
     text->at = (const char *)characters;
     text->length = shared ? ((const uintptr_t *)characters)[-3] : word[1];
-    return text->length < TEXT_MAX && (!careful || is_mapped((const void *)(characters & ~(uintptr_t)7), text->length + 9)) &&
+    return text->length < TEXT_MAX && (!careful || tvg_can_read((const void *)(characters & ~(uintptr_t)7), text->length + 9)) &&
            strnlen(text->at, text->length + 1) == text->length;
 }
 
@@ -287,7 +277,7 @@ static bool definitions_agree(const struct definitions *at, int input_count)
         !is_vector(at->formal_begin, at->formal_end, at->formal_room, sizeof(int32_t)) ||
         !is_vector(at->output_begin, at->output_end, at->output_room, sizeof(void *)) ||
         (at->input_end - at->input_begin) / sizeof(void *) != (size_t)input_count || at->output_begin == at->output_end || at->formal_begin == at->formal_end ||
-        !is_mapped((const void *)at->formal_begin, at->formal_end - at->formal_begin))
+        !tvg_can_read((const void *)at->formal_begin, at->formal_end - at->formal_begin))
         return false;
     int64_t sum = 0;
     for (const int32_t *count = (const int32_t *)at->formal_begin; count < (const int32_t *)at->formal_end; count++)
@@ -314,16 +304,16 @@ static void count_outputs(struct tvg_ort_call *call, struct tvg_ort_build *build
 static bool open_node(struct tvg_ort_call *call, struct tvg_ort_build *build)
 {
     bool first = !__atomic_load_n(&build->node, __ATOMIC_ACQUIRE);
-    if (first && !is_mapped(call->kernel, 16))
+    if (first && !tvg_can_read(call->kernel, 16))
         return false;
     const uintptr_t *information = ((const uintptr_t *const *)call->kernel)[1];
-    if (!information || (uintptr_t)information % 8 || (first && !is_mapped(information, 16)))
+    if (!information || (uintptr_t)information % 8 || (first && !tvg_can_read(information, 16)))
         return false;
     uintptr_t inside = information[0] - (uintptr_t)information;
-    if (inside % 8 || inside < 16 || inside > 256 || (first && !is_mapped((const void *)information[0], 8)))
+    if (inside % 8 || inside < 16 || inside > 256 || (first && !tvg_can_read((const void *)information[0], 8)))
         return false;
     const uintptr_t *node = *(const uintptr_t *const *)information[0];
-    if (!node || (uintptr_t)node % 8 || (uintptr_t)node != information[1] || (first && !is_mapped(node, NODE_BYTES)) || node[0] > VALUES_MAX)
+    if (!node || (uintptr_t)node % 8 || (uintptr_t)node != information[1] || (first && !tvg_can_read(node, NODE_BYTES)) || node[0] > VALUES_MAX)
         return false;
     bool shared = build->shared_text;
     if (first)
@@ -386,12 +376,12 @@ static bool element_agrees(const struct map *map, const struct element *element,
 static size_t prove_map(const struct map *map, bool shared)
 {
     if (map->load != 1.0f || map->count == 0 || map->count > ATTRIBUTES_MAX || map->bucket_count == 0 || map->bucket_count > 16 * ATTRIBUTES_MAX ||
-        !is_mapped(map->buckets, map->bucket_count * sizeof *map->buckets))
+        !tvg_can_read(map->buckets, map->bucket_count * sizeof *map->buckets))
         return 0;
     for (size_t name = 24; name + HASH + 8 < PROTO_BYTES; name += 8) {
         uintptr_t count = 0;
         const struct element *element = map->first;
-        while (element && count < map->count && is_mapped(element, PROTO_BYTES) && element_agrees(map, element, name, shared))
+        while (element && count < map->count && tvg_can_read(element, PROTO_BYTES) && element_agrees(map, element, name, shared))
             element = element->next, count++;
         if (!element && count == map->count)
             return name;

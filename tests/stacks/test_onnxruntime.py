@@ -48,7 +48,18 @@ def test_operators(tmp_path, version):
     assert len(pair.answer["runs"]) > 50
     for op, (label, function, flop) in zip(pair.ops, pair.answer["runs"], strict=True):
         assert (op["function"], op["flop"]) == (function, flop), label
+        if function == "MatMulNBits":
+            assert_blocks(op, *label.split()[1:])
     assert silent(pair.trace)
+
+
+def assert_blocks(op, bits, dtype, points, level):
+    """6 x 96 times 96 x 40 in blocks of 32: bytes of the weights, of a scale for each block, and of the packed zero points where there are any."""
+    size, blocks = {"float32": 4, "float16": 2}[dtype], 96 // 32
+    weights = 40 * 96 * int(bits) // 8 + 40 * blocks * size + (40 * ((blocks * int(bits) + 7) // 8) if points == "True" else 0)
+    assert op["bytes"] == (6 * 96 + 6 * 40) * size + weights
+    assert op["types"] == [f"f{8 * size}", f"u{bits}", f"f{8 * size}", "i8" if level == "4" else f"f{8 * size}"]
+    assert (op["m"], op["n"], op["k"], op.get("batch", 0)) == (6, 40, 96, 0)
 
 
 @pytest.mark.parametrize("version", ["1.32.0", "1.20.1", "1.28.2"])
