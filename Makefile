@@ -144,8 +144,9 @@ test: deps
 unit: $(UNIT)
 	@tests/run_units.sh $(UNIT)
 
+TESTS := tests/e2e
 e2e: all | $(VENV)/ok
-	@BUILD="$(abspath $(BUILD))" $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. tests/e2e --durations=10 $(ARGS)
+	@BUILD="$(abspath $(BUILD))" $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. $(TESTS) --durations=10 $(ARGS)
 
 # BENCHES is filled by bench/*/build.mk: see bench/README.md.
 bench: $(BUILD)/debian-build.ok $(BUILD)/debian-test.ok $(BUILD)/debian-bench.ok $(VENV)/ok

@@ -10,7 +10,7 @@ ci: deps
 	@$(MAKE) --no-print-directory -s all
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory fuzz-short
-	@BUILD="$(abspath $(BUILD))" $(VENV)/bin/python -m pytest -c tests/pytest.ini --rootdir=. tests/e2e tests/stacks --durations=10 $(ARGS)
+	@$(MAKE) --no-print-directory e2e TESTS="tests/e2e tests/stacks"
 
 # Sanitizers and the fuzz target of traces.
 .PHONY: fuzz-trace sanitize
