@@ -62,6 +62,15 @@ def assert_blocks(op, bits, dtype, points, level):
     assert (op["m"], op["n"], op["k"], op.get("batch", 0)) == (6, 40, 96, 0)
 
 
+@pytest.mark.parametrize("operations", ["products", "all"])
+def test_graphs_inside(tmp_path, operations):
+    """If and Loop are no ops: what runs inside them is, once each."""
+    pair = Pair(newest(), "onnxruntime_graphs.py", tmp_path, environment={"TVG_OPS": operations})
+    assert [op["flop"] for op in pair.ops if op["function"] == "MatMul"] == [2 * 4 * 4 * 4] * 2 * (1 + 3)
+    others = [op["function"] for op in pair.ops if op["function"] not in ("MatMul", "Identity")]
+    assert others == (["Relu", "Sigmoid"] if operations == "all" else [])
+
+
 @pytest.mark.parametrize("version", ["1.32.0", "1.20.1", "1.28.2"])
 def test_c_library(tmp_path, version):
     """A program on the C API, with libonnxruntime.so of two wheels and with another's build of it: the operators above and a CNN in blocked layout."""
