@@ -11,8 +11,8 @@
 #include <time.h>
 
 enum {
-    /* Of CPU time; a prime number of microseconds, so that it beats with no loop of the host's. Some 20 us go for a sample on a virtual machine, where each
-     * timer costs two exits: 0.2 %. */
+    /* Of CPU time; a prime number of microseconds, so that it beats with no loop of the host's. A sample takes some 12 us on a virtual machine, where
+     * timers are dear: 0.12 %. */
     TVG_PERF_PERIOD_NS = 9973000,
     TVG_PERF_PAGES = 2 /* of a ring, beside its first: 256 samples, 2.5 s of a thread that never sleeps */
 };

@@ -13,6 +13,15 @@ static const char *const column_name[COLUMNS] = {"time", "tid", "object"};
 /* Folders that frameworks compile into: what lies there was made for this run. */
 static const char *const compiled_into[] = {"/torchinductor_", "/torch_extensions/", "/.triton/"};
 
+/* torch.compile's libraries lie where the user says, as XY/cXY....so: the name is a hash of 52 characters of base 32, the folder two of them. */
+static bool is_hash_in_its_folder(const char *path, size_t name)
+{
+    enum { HASH = 52 };
+    if (name < 4 || path[name - 4] != '/' || strspn(path + name, "abcdefghijklmnopqrstuvwxyz234567") != HASH || path[name + HASH] != '.')
+        return false;
+    return path[name - 3] == path[name + 1] && path[name - 2] == path[name + 2];
+}
+
 enum tvg_object_kind tvg_object_of_path(const char *path, char *name)
 {
     static const char deleted[] = " (deleted)";
@@ -33,6 +42,8 @@ enum tvg_object_kind tvg_object_of_path(const char *path, char *name)
     size_t from = length;
     while (path[from - 1] != '/')
         from--;
+    if (is_hash_in_its_folder(path, from))
+        kind = TVG_OBJECT_COMPILED;
     length -= from;
     if (length >= TVG_OBJECT_NAME_MAX)
         length = TVG_OBJECT_NAME_MAX - 1;

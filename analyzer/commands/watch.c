@@ -60,6 +60,7 @@ struct tvg_watch {
     uint32_t count;
     pthread_t thread;
     pthread_mutex_t lock;
+    pthread_cond_t end;
     bool stopped;
     size_t ring_bytes;
 };
@@ -442,17 +443,15 @@ static void tick(struct tvg_watch *watch, bool family, bool last)
 static void *watching(void *argument)
 {
     struct tvg_watch *watch = argument;
-    for (unsigned turn = 0;; turn++) {
-        struct timespec moment = {.tv_nsec = TICK_NS};
-        pthread_mutex_lock(&watch->lock);
-        bool stopped = watch->stopped;
-        if (!stopped)
-            tick(watch, turn % LOOK_EVERY == 0, false);
-        pthread_mutex_unlock(&watch->lock);
-        if (stopped)
-            return NULL;
-        nanosleep(&moment, NULL);
+    pthread_mutex_lock(&watch->lock);
+    for (unsigned turn = 0; !watch->stopped; turn++) {
+        tick(watch, turn % LOOK_EVERY == 0, false);
+        uint64_t until = clock_ns(CLOCK_REALTIME) + TICK_NS;
+        struct timespec moment = {.tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u)};
+        pthread_cond_timedwait(&watch->end, &watch->lock, &moment);
     }
+    pthread_mutex_unlock(&watch->lock);
+    return NULL;
 }
 
 struct tvg_watch *tvg_watch_start(pid_t root, const char *folder, const char *shim)
@@ -467,6 +466,7 @@ struct tvg_watch *tvg_watch_start(pid_t root, const char *folder, const char *sh
     snprintf(watch->folder, sizeof watch->folder, "%s", folder);
     snprintf(watch->shim, sizeof watch->shim, "%s", slash ? slash + 1 : shim);
     pthread_mutex_init(&watch->lock, NULL);
+    pthread_cond_init(&watch->end, NULL);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = pthread_create(&watch->thread, NULL, watching, watch);
@@ -482,6 +482,7 @@ void tvg_watch_end(struct tvg_watch *watch)
     pthread_mutex_lock(&watch->lock);
     tick(watch, false, true);
     watch->stopped = true;
+    pthread_cond_signal(&watch->end);
     pthread_mutex_unlock(&watch->lock);
     pthread_join(watch->thread, NULL);
 }

@@ -106,11 +106,14 @@ static void drain(struct perf_event_mmap_page *ring)
 
 static void meet(uint32_t tid)
 {
-    for (uint32_t i = 0; i < thread_count; i++)
-        if (threads[i].tid == tid) {
-            threads[i].alive = true;
-            return;
-        }
+    static uint32_t next; /* the kernel lists threads in order, the table has them mostly so */
+    for (uint32_t i = 0; i < thread_count; i++) {
+        uint32_t at = (next + i) % thread_count;
+        if (threads[at].tid != tid) continue;
+        threads[at].alive = true;
+        next = at + 1;
+        return;
+    }
     if (thread_count == THREADS_MAX) {
         tvg_note("limit", "dark", "more threads than the table holds: the others are not sampled");
         return;

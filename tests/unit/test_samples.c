@@ -111,6 +111,9 @@ static void mappings_have_kinds(void **unused)
         {"[anon:v8]", TVG_OBJECT_MADE, ""},
         {"/memfd:jit (deleted)", TVG_OBJECT_MADE, ""},
         {"/tmp/torchinductor_root/ab/cab.main.so", TVG_OBJECT_COMPILED, "cab.main.so"},
+        {"/home/user/cache/ce/ccesm3ywwubtxw2hbhyxkycgwgvoumfc44wobm6kfguqhou45lbm.main.so", TVG_OBJECT_COMPILED, "ccesm3ywwubtxw2hbhyxkycgwgvoumfc44wobm6kfguqhou45lbm.main.so"},
+        {"/home/user/cache/xy/ccesm3ywwubtxw2hbhyxkycgwgvoumfc44wobm6kfguqhou45lbm.main.so", TVG_OBJECT_FILE, "ccesm3ywwubtxw2hbhyxkycgwgvoumfc44wobm6kfguqhou45lbm.main.so"},
+        {"/ce/ccesm.so", TVG_OBJECT_FILE, "ccesm.so"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char name[TVG_OBJECT_NAME_MAX];
