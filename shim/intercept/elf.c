@@ -116,7 +116,7 @@ static bool is_better(const struct tvg_elf *elf, uint32_t index, const ElfW(Sym)
     return best == NULL || !(number & HIDDEN_VERSION);
 }
 
-void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash, const char *version)
+const ElfW(Sym) *tvg_elf_definition(const struct tvg_elf *elf, const char *name, uint32_t hash, const char *version)
 {
     const ElfW(Sym) *best = NULL;
     if (elf->gnu_hash) {
@@ -139,5 +139,11 @@ void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash,
             if (is_definition(elf, elf->symbols + index, name) && is_better(elf, index, best, version))
                 best = elf->symbols + index;
     }
-    return best ? address_of(elf, best) : NULL;
+    return best;
+}
+
+void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash, const char *version)
+{
+    const ElfW(Sym) *symbol = tvg_elf_definition(elf, name, hash, version);
+    return symbol ? address_of(elf, symbol) : NULL;
 }

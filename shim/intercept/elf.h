@@ -34,8 +34,9 @@ static inline bool tvg_same_text(const char *a, const char *b)
 bool tvg_elf_may_define(const struct tvg_elf *elf, uint32_t hash);
 /* The version that the object's own reference to `name` asks for ("LIBBLAS_1"), or NULL: it has no such reference, or one without version. */
 const char *tvg_elf_wanted_version(const struct tvg_elf *elf, const char *name);
-/* The address of the function or object that `elf` exports under `name`, in that version (NULL, or the object has no versions: the default
- * one); NULL when none. */
+/* The function or object that `elf` exports under `name`, in that version (NULL, or the object has no versions: the default one): its entry in the
+ * symbol table, and its address; NULL when none. */
+const ElfW(Sym) *tvg_elf_definition(const struct tvg_elf *elf, const char *name, uint32_t hash, const char *version);
 void *tvg_elf_symbol(const struct tvg_elf *elf, const char *name, uint32_t hash, const char *version);
 
 #endif

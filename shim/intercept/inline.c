@@ -46,22 +46,61 @@ static struct barrier {
     const char *what, *why;
 } barrier;
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* Linux 5.14 */
-#endif
+/* Most of a million symbols are told apart by a name's first sixteen bytes, the rest by some further on, without a comparison: bits of the rules' names. */
+static uint8_t heads[FILTER_BITS / 8], middles[FILTER_BITS / 8];
 
-/* A name's first bytes, folded: most of half a million symbols are told apart by these without a comparison. */
-static uint8_t filter[FILTER_BITS / 8];
-static unsigned fold(const char *name, size_t available)
+static unsigned mix(uint64_t first, uint64_t second)
+{
+    return (unsigned)((first * 0x9e3779b97f4a7c15u ^ second * 0xc2b2ae3d27d4eb4fu) >> 48);
+}
+
+/* Eight bytes of a name, zero from its end on; *ended when it ends there. */
+static uint64_t eight(const char *name, bool *ended)
+{
+    uint64_t word, zero;
+    memcpy(&word, name, sizeof word);
+    zero = (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+    *ended = zero != 0;
+    return zero ? word & (((zero & -zero) >> 7) - 1) : word;
+}
+
+/* `name` has sixteen readable bytes. */
+static unsigned fold_head(const char *name)
+{
+    bool ended;
+    uint64_t first = eight(name, &ended), second = ended ? 0 : eight(name + 8, &ended);
+    return mix(first, second);
+}
+
+static unsigned fold_middle(const char *name, size_t available)
 {
     uint64_t word[2] = {0, 0};
-    size_t length = strnlen(name, available < 24 ? available : 24);
-    if (length < 4)
-        return 0;
+    size_t length = strnlen(name, available < 48 ? available : 48);
     memcpy(word, name, length < 8 ? length : 8);
     if (length > 8)
         memcpy(word + 1, name + length - 8, 8);
-    return (unsigned)((word[0] * 0x9e3779b97f4a7c15u ^ word[1] * 0xc2b2ae3d27d4eb4fu) >> 48);
+    return mix(word[0], word[1]);
+}
+
+static void filter_add(const char *name)
+{
+    char head[16] = "";
+    size_t length = strlen(name);
+    memcpy(head, name, length < sizeof head ? length : sizeof head);
+    unsigned first = fold_head(head), second = fold_middle(name, length + 1);
+    heads[first / 8] |= (uint8_t)(1u << first % 8);
+    middles[second / 8] |= (uint8_t)(1u << second % 8);
+}
+
+static bool filter_has(const char *name, size_t available)
+{
+    if (available >= 16) {
+        unsigned head = fold_head(name);
+        if (!(heads[head / 8] >> head % 8 & 1))
+            return false;
+    }
+    unsigned middle = fold_middle(name, available);
+    return middles[middle / 8] >> middle % 8 & 1;
 }
 
 static const char *base_name(const char *path)
@@ -177,22 +216,30 @@ static const struct tvg_inline_rule *rule_for(const char *name, const char *file
 /* The names that are looked for in this file. */
 static void fill_filter(const char *file)
 {
-    memset(filter, 0, sizeof filter);
+    memset(heads, 0, sizeof heads);
+    memset(middles, 0, sizeof middles);
     for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++)
-        if (rule->by == TVG_BY_SYMBOL && applies(rule, file)) {
-            unsigned bit = fold(rule->catch.entry.name, strlen(rule->catch.entry.name) + 1);
-            filter[bit / 8] |= (uint8_t)(1u << bit % 8);
-        }
+        if (rule->by == TVG_BY_SYMBOL && applies(rule, file))
+            filter_add(rule->catch.entry.name);
 }
 
-/* Maps a table's pages at once: a fault for each few of a hundred megabytes costs more than the reading. Where the kernel can't, it faults. */
-static void prepare_pages(const uint8_t *at, size_t bytes)
+/* What the object exports is found by its hash table, without a look at all the other names. False when it has none that can be read. */
+static bool meet_exported(const struct link_map *object, uintptr_t begin, uintptr_t end)
 {
-    uintptr_t begin = (uintptr_t)at & ~(uintptr_t)4095;
-    tvg_sys_madvise((void *)begin, (uintptr_t)at + bytes - begin, MADV_POPULATE_READ);
+    const char *file = base_name(object->l_name);
+    struct tvg_elf elf;
+    if (!tvg_elf_read(object->l_addr, object->l_ld, &elf))
+        return false;
+    for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++) {
+        const ElfW(Sym) *symbol = rule->by == TVG_BY_SYMBOL && applies(rule, file) ? tvg_elf_definition(&elf, rule->catch.entry.name, rule->catch.gnu_hash, NULL) : NULL;
+        if (symbol && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC)
+            meet(rule, rule->catch.entry.name, object, NULL, begin, end, (void *)(object->l_addr + symbol->st_value), symbol->st_size);
+    }
+    return true;
 }
 
-static void scan_symbols(const struct link_map *object, const uint8_t *image, size_t bytes, const Elf64_Shdr *table, const Elf64_Shdr *strings,
+/* The local names of the file, and the others too when they are not `exported` (met already). */
+static void scan_symbols(const struct link_map *object, bool exported, const uint8_t *image, size_t bytes, const Elf64_Shdr *table, const Elf64_Shdr *strings,
                          uintptr_t begin, uintptr_t end)
 {
     if (table->sh_offset > bytes || table->sh_size > bytes - table->sh_offset || strings->sh_offset > bytes || strings->sh_size > bytes - strings->sh_offset)
@@ -200,17 +247,17 @@ static void scan_symbols(const struct link_map *object, const uint8_t *image, si
     const Elf64_Sym *symbol = (const Elf64_Sym *)(image + table->sh_offset);
     const char *names = (const char *)image + strings->sh_offset, *file = base_name(object->l_name);
     fill_filter(file);
-    prepare_pages(image + table->sh_offset, table->sh_size);
-    prepare_pages(image + strings->sh_offset, strings->sh_size);
-    for (size_t i = 0, count = table->sh_size / sizeof *symbol; i < count; i++) {
-        if (i + AHEAD < count) /* names lie in no order: a miss each, if they were not asked for in time */
-            __builtin_prefetch(names + symbol[i + AHEAD].st_name);
+    size_t count = table->sh_size / sizeof *symbol;
+    if (exported && table->sh_info < count)
+        count = table->sh_info; /* local names come first */
+    for (size_t i = 0; i < count; i++) {
+        if (i + AHEAD < count)
+            __builtin_prefetch(names + symbol[i + AHEAD].st_name); /* names lie further apart than a processor looks ahead by itself */
         if (ELF64_ST_TYPE(symbol[i].st_info) != STT_FUNC || symbol[i].st_shndx == SHN_UNDEF || symbol[i].st_name >= strings->sh_size)
             continue;
         const char *name = names + symbol[i].st_name;
         size_t available = strings->sh_size - symbol[i].st_name;
-        unsigned bit = fold(name, available);
-        if (!(filter[bit / 8] >> bit % 8 & 1) || strnlen(name, available) == available)
+        if (!filter_has(name, available) || strnlen(name, available) == available)
             continue;
         const struct tvg_inline_rule *rule = rule_for(name, file);
         if (rule)
@@ -319,7 +366,7 @@ static void scan(const struct link_map *object)
         else if (!barrier.what && has_relocated_text(object))
             barrier = (struct barrier){"found-not-catchable", "its text is relocated (DT_TEXTREL)"};
         if (table && table->sh_link < header->e_shnum)
-            scan_symbols(object, image, bytes, table, &section[table->sh_link], begin, end);
+            scan_symbols(object, meet_exported(object, begin, end), image, bytes, table, &section[table->sh_link], begin, end);
         scan_classes(object, image, bytes, begin, end);
         barrier = before;
     }
