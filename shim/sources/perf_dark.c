@@ -37,6 +37,7 @@ static uint32_t keep_one_of = 1;
 static uint32_t own_tid;
 static pid_t owner;
 static int busy, stopped = 1;
+static bool threaded;             /* the thread looks: those that record need not */
 static bool by_name;              /* the user asked for this source */
 static size_t ring_bytes;
 
@@ -202,6 +203,7 @@ static void begin_anew(void)
     kept = turn = 0;
     keep_one_of = 1;
     own_tid = 0;
+    threaded = false;
     busy = 0;
     tvg_mapped_forget();
     memset(&info, 0, sizeof info);
@@ -231,14 +233,15 @@ static bool dark_start(void)
     info.since_ns = settled_ns = written_ns = tvg_mono_ns();
     __atomic_store_n(&stopped, 0, __ATOMIC_RELEASE);
     tick(0, false);
-    if (!tvg_source_thread(sampling_loop))
+    threaded = tvg_source_thread(sampling_loop);
+    if (!threaded)
         tvg_note("source-limited", "dark", "no sampling thread: threads are looked for only when a block of ops is written");
     return true;
 }
 
 static void dark_block(void)
 {
-    tick(TICK_NS, false);
+    if (!threaded) tick(TICK_NS, false);
 }
 
 /* Waits (at most 100 ms) for a look in progress, which is the thread's. */
