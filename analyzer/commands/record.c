@@ -12,7 +12,7 @@ enum { OPTION_SOURCES = 256, OPTION_STACKS, OPTION_OPS };
 
 static const struct tvg_option options[] = {
     {'o', "output", "RUN", "folder for the traces, one a process (default: tvg-COMMAND-TIME); made, or empty"},
-    {OPTION_SOURCES, "sources", "LIST", "what to sample beside the ops: rapl, dark, papi, stacks; \"none\"; \"+papi\" adds to the default, rapl and dark"},
+    {OPTION_SOURCES, "sources", "LIST", "what to sample beside the ops: rapl, dark, papi, stacks; \"none\"; \"+papi\" adds to what a plain preload samples; default: that and dark"},
     {OPTION_OPS, "ops", "WHICH", "products (the default), or all: norms, activations, copies and the like too, where a stack shows them"},
     {OPTION_STACKS, "stacks", NULL, "sample call stacks of each op (libunwind)"},
     {'q', "quiet", NULL, "no summary, only what went wrong"},

@@ -287,7 +287,7 @@ static bool set_environment(const struct tvg_recording *recording, const char *f
 {
     char *template = output_template(folder), *preload = tvg_preload_value(&recording->program, shim);
     bool set = template && preload && setenv("TVG_OUT", template, 1) == 0 && setenv("LD_PRELOAD", preload, 1) == 0 && setenv("TVG_WITHOUT_OPS", "1", 1) == 0 &&
-               (!recording->sources || setenv("TVG_SOURCES", recording->sources, 1) == 0) &&
+               (recording->sources ? setenv("TVG_SOURCES", recording->sources, 1) : setenv("TVG_SOURCES", "+dark?", 0)) == 0 &&
                (!recording->operations || setenv("TVG_OPS", recording->operations, 1) == 0) && (!recording->stacks || setenv("TVG_STACKS", "1", 1) == 0);
     free(template);
     free(preload);

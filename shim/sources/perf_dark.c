@@ -267,7 +267,7 @@ static void dark_stop(void)
 
 const struct tvg_source tvg_source_dark = {
     .name = "dark",
-    .by_default = true,
+    .by_default = false, /* one to two per cent on inferences of many small operations: tvg record asks for it, a plain preload does not */
     .start = dark_start,
     .on_block = dark_block,
     .stop = dark_stop,

@@ -51,9 +51,12 @@ static void choose(const char *name, size_t length)
         return;
     }
     if (length == 7 && memcmp(name, "cputime", 7) == 0) return; /* every block of ops carries it anyway */
+    bool by_name = name[length - 1] != '?'; /* "dark?": as if it were a default, where it is safe to try */
+    size_t bare = length - !by_name;
     for (int i = 0; tvg_sources[i]; i++)
-        if (strlen(tvg_sources[i]->name) == length && memcmp(tvg_sources[i]->name, name, length) == 0) {
-            wanted[i] = named[i] = true;
+        if (strlen(tvg_sources[i]->name) == bare && memcmp(tvg_sources[i]->name, name, bare) == 0) {
+            wanted[i] = true;
+            named[i] = by_name;
             return;
         }
     if (unknown[0]) return;
