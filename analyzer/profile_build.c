@@ -812,6 +812,11 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
     profile->note_count = info->note_count;
     if (build->gpu && !tvg_gpu_build_finish(build->gpu, build->arena, profile))
         goto memory_again;
+    for (uint32_t i = 0; i < profile->activity_count; i++)
+        if (profile->activity[i].replays) {
+            tvg_units_are_hidden(profile->units, &profile->unit_count, "CUDA graphs replayed part of the work, without calls to count");
+            break;
+        }
 
     if (!tvg_dark_sum_finish(build->dark, build->arena, profile->cpu_seconds, &profile->where))
         goto memory_again;
@@ -824,7 +829,10 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
     const struct tvg_process *first = build->process[0];
     if (profile->total_ops && first->seen_ops) { /* a run whose ops were all replayed by graphs has no op record */
         start = (mono_ns(first, busy->first_start) - start_ns) * 1e-9;
-        end = (end_ns - mono_ns(first, busy->last_end)) * 1e-9;
+        double last = mono_ns(first, busy->last_end);
+        for (uint32_t i = 0; i < profile->gpu_count; i++) /* the work ends on the card: graphs replay without a call that is recorded */
+            last = fmax(last, profile->gpus[i].last_ns);
+        end = (end_ns - last) * 1e-9;
     } else {
         start = profile->wall_seconds;
     }

@@ -118,6 +118,8 @@ struct tvg_unit_mark { /* what the program said it did, summed by kind */
 };
 bool tvg_units_finish(struct tvg_arena *arena, const struct tvg_profile_options *options, const struct tvg_unit_mark *marks, uint32_t mark_count,
                       const struct tvg_step_summary *summary, struct tvg_unit **out, uint32_t *count);
+/* Takes back what was inferred from the sequence of calls, because part of the work left none: the reason is `how`. */
+void tvg_units_are_hidden(struct tvg_unit *units, uint32_t *count, const char *how);
 
 /* --- phases.c ----------------------------------------------------------------------------------------------------------- */
 struct tvg_waiting { /* what a thread did between its first and its last op, in seconds; starts zeroed */

@@ -87,6 +87,16 @@ bool tvg_units_finish(struct tvg_arena *arena, const struct tvg_profile_options 
     if (summary->steps)
         put(units, count, "pass", (double)summary->steps, TVG_BASIS_INFERRED, "repeated forward passes found in the op sequence");
     else
-        put(units, count, "pass", 0, TVG_BASIS_NONE, "no repeated pass was found: give --tokens N or --units KIND=N");
+        put(units, count, "pass", 0, TVG_BASIS_NONE, "no repeated pass was found");
     return true;
+}
+
+void tvg_units_are_hidden(struct tvg_unit *units, uint32_t *count, const char *how)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < *count; i++)
+        if (units[i].basis != TVG_BASIS_INFERRED)
+            units[kept++] = units[i];
+    *count = kept;
+    put(units, count, "pass", 0, TVG_BASIS_NONE, how);
 }

@@ -331,6 +331,8 @@ int tvg_command_export(int argc, char **argv)
         if (good && !written)
             good = tvg_fail(&error, output ? output : "standard output", NULL, "make room and run again", "not everything could be written: %s", strerror(errno));
     }
+    if (!good && output && !to->any) /* bad input leaves no empty timeline behind */
+        remove(output);
     free(to);
     return good ? TVG_EXIT_OK : tvg_command_fail("export", &error);
 }

@@ -195,13 +195,18 @@ static bool report_one(const char *path, struct request *request, struct tvg_err
     if (done) {
         struct tvg_rewrite_context context = {.device = device, .gpu = gpu, .assumptions = request->assumptions, .assumption_count = request->assumption_count,
                                               .cores = profile->cpus_allowed};
-        warn_of_damage(path, profile);
+        const struct tvg_damage *damage = &profile->damage;
+        if (!profile->total_ops && (damage->bytes_skipped || damage->blocks_damaged || damage->cut_off))
+            done = tvg_fail(error, path, NULL, "tvg check tells where; record the run again", "%llu bytes of the trace could not be read%s, and what could holds no operation",
+                            (unsigned long long)damage->bytes_skipped, damage->cut_off ? " and its end is cut off" : "");
+        else
+            warn_of_damage(path, profile);
         report.profile = profile;
         report.device = device;
         report.gpu = gpu;
         report.energy = energy;
         report.context = &context;
-        done = tvg_report_build(&report, request->rewrites, request->rewrite_count, error);
+        done = done && tvg_report_build(&report, request->rewrites, request->rewrite_count, error);
         if (done && request->against) {
             done = load(&second, request->against, request, error) && tvg_energy_price(&second_energy, second, device, gpu, request->charge, error) &&
                    tvg_report_compare(&report, request->against, second, second_energy, error);

@@ -14,8 +14,11 @@ static struct tvg_unit choose_unit(const struct tvg_profile *profile)
     int best = 1 << 30;
     for (uint32_t i = 0; i < profile->unit_count; i++) {
         const struct tvg_unit *unit = &profile->units[i];
-        if (!(unit->value > 0))
+        if (!(unit->value > 0)) {
+            if (unit->basis == TVG_BASIS_NONE) /* why none is known */
+                snprintf(chosen.how, sizeof chosen.how, "%s", best == 1 << 30 ? unit->how : chosen.how);
             continue;
+        }
         int rank = 8;
         for (int k = 0; k < 7; k++)
             if (strcmp(order[k], unit->kind) == 0)

@@ -159,7 +159,7 @@ static void scope(const struct tvg_report *report, FILE *out, struct tvg_style s
                 tvg_show_band(band, sizeof band, energy->total), outside);
     char count[64], how[160];
     if (report->unit.basis == TVG_BASIS_NONE)
-        wrapped(out, "", 0, "Units: none known (the run is 1 pass): --tokens N or --units KIND=N gives cost per unit.");
+        wrapped(out, "", 0, "Units: none known (%s): --tokens N or --units KIND=N gives cost per unit.", report->unit.how);
     else
         wrapped(out, "", 0, "Units: %s %s, %s (%s).%s", tvg_show_count(count, sizeof count, report->unit.value),
                 tvg_unit_word(report->unit.kind, report->unit.value == 1), tvg_basis_name(report->unit.basis), tvg_escape(how, sizeof how, report->unit.how),
@@ -709,8 +709,13 @@ static void nothing_seen(const struct tvg_report *report, FILE *out, struct tvg_
     fprintf(out, "%stvg report %s%s\n", style.bold, tvg_escape(name, sizeof name, report->path), style.off);
     wrapped(out, "  ", 2, "%s", tvg_escape(command, sizeof command, profile->command));
     fprintf(out, "\n%sNO OPERATION WAS RECORDED%s\n", style.bold, style.off);
-    wrapped(out, "  ", 2, "None of the functions that tvg stands in for was called, or none that it can follow. This is no zero: what the run computed was not seen, so "
-            "nothing is said of its products, steps, units or savings.");
+    const struct tvg_damage *damage = &profile->damage;
+    if (damage->bytes_skipped || damage->blocks_damaged || damage->cut_off)
+        wrapped(out, "  ", 2, "THE TRACE IS DAMAGED: %llu bytes of it could not be read%s, and what could holds no operation. Nothing is known of what ran.",
+                (unsigned long long)damage->bytes_skipped, damage->cut_off ? " and its end is cut off" : "");
+    else
+        wrapped(out, "  ", 2, "None of the functions that tvg stands in for was called, or none that it can follow. This is no zero: what the run computed was not seen, so "
+                "nothing is said of its products, steps, units or savings.");
     wrapped(out, "  ", 2, "%u process%s, %s, %.3g CPU s, all of it dark.", profile->processes, profile->processes == 1 ? "" : "es",
             tvg_show_seconds(a, sizeof a, profile->wall_seconds), profile->cpu_seconds);
     if (report->energy->total.value > 0) {

@@ -129,7 +129,10 @@ void tvg_sources_start_cuda(void)
 {
     int saved = errno;
     for (int i = 0; tvg_sources[i]; i++)
-        if (wanted[i] && tvg_sources[i]->with_cuda && !started[i]) started[i] = tvg_sources[i]->start();
+        if (wanted[i] && tvg_sources[i]->with_cuda && !started[i]) {
+            started[i] = tvg_sources[i]->start();
+            if (started[i]) tvg_note("source-on", tvg_sources[i]->name, "");
+        }
     errno = saved;
 }
 
