@@ -576,7 +576,8 @@ static void not_for_you(const struct tvg_report *report, FILE *out, struct tvg_s
         bool applied = line->replay.outcome.applied, diagnostic = line->rewrite->diagnostic_only;
         bool nothing = applied && !diagnostic && line->rewrite->nature == TVG_FINDING && !tvg_saving_shows(report, *saved) && !(report->set_asked && line->asked);
         bool elsewhere = report->set_asked && !line->asked && applied && !nothing;
-        if ((applied && !nothing && !diagnostic) || elsewhere || wants_number(report, line))
+        bool other_machine = !(line->rewrite->runs_on & (report->energy->board_seconds > 0 ? TVG_ON_GPU : TVG_ON_CPU)); /* no news on this run */
+        if ((applied && !nothing && !diagnostic) || elsewhere || wants_number(report, line) || (other_machine && !report->full && !line->asked))
             continue;
         if (!titled)
             fprintf(out, "%sNOT FOR YOU%s, and notes that claim no saving%s\n", style.bold, style.off, report->full ? "" : " (--full: the reasons in full)");

@@ -17,13 +17,13 @@ static void no_transform(struct tvg_profile *profile, const struct tvg_rewrite_c
     (void)profile, (void)context, (void)outcome;
 }
 static const struct tvg_rewrite
-    small = {.name = "small", .summary = "s", .what_to_do = "w", .citation = "10 5 20", .transform = no_transform},
-    big = {.name = "big", .summary = "s", .what_to_do = "w", .citation = "40 20 60", .loss = TVG_LOSS_BOUNDED, .transform = no_transform},
-    overlap = {.name = "overlap", .summary = "s", .what_to_do = "w", .citation = "30 10 50", .transform = no_transform},
-    unsure = {.name = "unsure", .summary = "s", .what_to_do = "w", .citation = "25 -5 50", .transform = no_transform},
-    assumed = {.name = "assumed", .summary = "s", .what_to_do = "w", .citation = "90 80 95", .nature = TVG_ASSUMPTION, .transform = no_transform},
-    common = {.name = "common", .summary = "s", .what_to_do = "w", .citation = "50 50 50", .diagnostic_only = true, .transform = no_transform},
-    never = {.name = "never", .summary = "s", .what_to_do = "w", .citation = "refused", .transform = no_transform};
+    small = {.name = "small", .runs_on = TVG_ON_CPU, .summary = "s", .what_to_do = "w", .citation = "10 5 20", .transform = no_transform},
+    big = {.name = "big", .runs_on = TVG_ON_CPU, .summary = "s", .what_to_do = "w", .citation = "40 20 60", .loss = TVG_LOSS_BOUNDED, .transform = no_transform},
+    overlap = {.name = "overlap", .runs_on = TVG_ON_CPU, .summary = "s", .what_to_do = "w", .citation = "30 10 50", .transform = no_transform},
+    unsure = {.name = "unsure", .runs_on = TVG_ON_CPU, .summary = "s", .what_to_do = "w", .citation = "25 -5 50", .transform = no_transform},
+    assumed = {.name = "assumed", .runs_on = TVG_ON_CPU, .summary = "s", .what_to_do = "w", .citation = "90 80 95", .nature = TVG_ASSUMPTION, .transform = no_transform},
+    common = {.name = "common", .runs_on = TVG_ON_CPU, .summary = "s", .what_to_do = "w", .citation = "50 50 50", .diagnostic_only = true, .transform = no_transform},
+    never = {.name = "never", .runs_on = TVG_ON_CPU, .summary = "s", .what_to_do = "w", .citation = "refused", .transform = no_transform};
 const struct tvg_rewrite *const tvg_rewrites[] = {&small, &big, &overlap, &unsure, &assumed, &common, &never, NULL};
 
 const struct tvg_rewrite *tvg_rewrite_find(const char *name)
