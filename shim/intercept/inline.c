@@ -47,6 +47,7 @@ static struct barrier {
 } barrier;
 
 /* Most of a million symbols are told apart by a name's first sixteen bytes, the rest by some further on, without a comparison: bits of the rules' names. */
+enum { MIDDLE_END = 48 };
 static uint8_t heads[FILTER_BITS / 8], middles[FILTER_BITS / 8];
 
 static unsigned mix(uint64_t first, uint64_t second)
@@ -75,7 +76,7 @@ static unsigned fold_head(const char *name)
 static unsigned fold_middle(const char *name, size_t available)
 {
     uint64_t word[2] = {0, 0};
-    size_t length = strnlen(name, available < 48 ? available : 48);
+    size_t length = strnlen(name, available < MIDDLE_END ? available : MIDDLE_END);
     memcpy(word, name, length < 8 ? length : 8);
     if (length > 8)
         memcpy(word + 1, name + length - 8, 8);
@@ -213,14 +214,22 @@ static const struct tvg_inline_rule *rule_for(const char *name, const char *file
     return NULL;
 }
 
-/* The names that are looked for in this file. */
-static void fill_filter(const char *file)
+/* The names that are looked for in this file. True when one is a beginning of names, of which no hash table tells. */
+static bool fill_filter(const char *file)
 {
+    bool beginnings = false;
     memset(heads, 0, sizeof heads);
     memset(middles, 0, sizeof middles);
+    bool short_beginnings = false; /* shorter than what the second step looks at */
     for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++)
-        if (rule->by == TVG_BY_SYMBOL && applies(rule, file))
+        if (rule->by == TVG_BY_SYMBOL && applies(rule, file)) {
             filter_add(rule->catch.entry.name);
+            beginnings |= !rule->catch.gnu_hash;
+            short_beginnings |= !rule->catch.gnu_hash && strlen(rule->catch.entry.name) <= MIDDLE_END;
+        }
+    if (short_beginnings)
+        memset(middles, 0xff, sizeof middles);
+    return beginnings;
 }
 
 /* What the object exports is found by its hash table, without a look at all the other names. False when it has none that can be read. */
@@ -246,9 +255,9 @@ static void scan_symbols(const struct link_map *object, bool exported, const uin
         return;
     const Elf64_Sym *symbol = (const Elf64_Sym *)(image + table->sh_offset);
     const char *names = (const char *)image + strings->sh_offset, *file = base_name(object->l_name);
-    fill_filter(file);
+    const bool beginnings = fill_filter(file);
     size_t count = table->sh_size / sizeof *symbol;
-    if (exported && table->sh_info < count)
+    if (exported && !beginnings && table->sh_info < count)
         count = table->sh_info; /* local names come first */
     for (size_t i = 0; i < count; i++) {
         if (i + AHEAD < count)

@@ -53,6 +53,7 @@ def test_what_cannot_be_followed_is_said(xla):
 
 
 def test_calls_that_are_done_later(xla):
+    assert len(xla[1][7:]) == 2
     for op in xla[1][7:]:
         assert [op[key] for key in ("function", "m", "n", "k", "flop")] == ["TypedMatMul", 20, 30, 40, 2 * 20 * 30 * 40]
         assert "trans_b" in op["flags"] and op["duration_ns"] > 29e6
