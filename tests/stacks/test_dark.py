@@ -28,5 +28,5 @@ def test_torch_compile(tmp_path):
 @pytest.mark.stack("jax")
 def test_jax_jit(tmp_path):
     loop, cpu = figures(stack_python("jax", "jax", "numpy"), "jax", tmp_path, {"JAX_PLATFORMS": "cpu"})
-    assert seconds(cpu, "made_at_run_time") > 0.5 * loop
+    assert seconds(cpu, "made_at_run_time") > 0.25 * loop  # the rest of the loop is in libm, which its code calls
     assert "code made at run time" in tvg("coverage", tmp_path / "run").stdout
