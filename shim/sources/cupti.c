@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "../../trace/block.h"
 #include "../../trace/kernels.h"
 #include "../record/record.h"
+#include "../record/sys.h"
 #include "cupti_abi.h"
 #include "cupti_launches.h"
 #include "gpu.h"
@@ -62,19 +62,6 @@ struct kernel_slot {
 static struct kernel_slot *kernel_cache;
 static uint64_t dropped_records;
 
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void *take_memory(size_t bytes)
-{
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
-}
-
 static void on_request(uint8_t **buffer, size_t *size, size_t *max_records)
 {
     int saved = errno;
@@ -83,7 +70,7 @@ static void on_request(uint8_t **buffer, size_t *size, size_t *max_records)
         ;
     if (free_count)
         taken = free_buffers[--free_count];
-    else if (made_count < BUFFERS && (taken = take_memory(BUFFER_BYTES)))
+    else if (made_count < BUFFERS && (taken = tvg_sys_memory(BUFFER_BYTES)))
         made_count++;
     atomic_flag_clear_explicit(&free_lock, memory_order_release);
     *buffer = taken;
@@ -115,7 +102,7 @@ static void put_row(uint32_t device, const struct tvg_kernel *row)
 {
     if (device >= DEVICES)
         device = DEVICES - 1;
-    if (!output[device].rows && !(output[device].rows = take_memory(sizeof(struct tvg_kernel) * TVG_KERNELS_MAX)))
+    if (!output[device].rows && !(output[device].rows = tvg_sys_memory(sizeof(struct tvg_kernel) * TVG_KERNELS_MAX)))
         return;
     output[device].rows[output[device].count++] = *row;
     if (output[device].count == TVG_KERNELS_MAX)
@@ -345,14 +332,14 @@ static bool cupti_start(void)
         }
         memcpy(wanted[i].place, &symbol, sizeof symbol);
     }
-    kernel_cache = take_memory(sizeof *kernel_cache * KERNEL_CACHE);
-    encode_space = take_memory(TVG_KERNELS_ENCODED_MAX(TVG_KERNELS_MAX) + TVG_KERNELS_SCRATCH(TVG_KERNELS_MAX));
+    kernel_cache = tvg_sys_memory(sizeof *kernel_cache * KERNEL_CACHE);
+    encode_space = tvg_sys_memory(TVG_KERNELS_ENCODED_MAX(TVG_KERNELS_MAX) + TVG_KERNELS_SCRATCH(TVG_KERNELS_MAX));
     if (!kernel_cache || !encode_space) {
         tvg_note("source-refused", "cupti", "no memory");
         return false;
     }
     owner = getpid();
-    int result = cupti.RegisterTimestampCallback(monotonic_ns);
+    int result = cupti.RegisterTimestampCallback(tvg_mono_ns);
     if (result != CUPTI_OK)
         return refuse("the timestamp callback", result);
     if ((result = cupti.RegisterCallbacks(on_request, on_complete)) != CUPTI_OK)

@@ -56,12 +56,6 @@ static uint32_t node_capacity, node_count;
 static bool nodes_full;
 static atomic_flag node_lock = ATOMIC_FLAG_INIT;
 
-static void *take_memory(size_t bytes)
-{
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
-}
-
 static void lock_nodes(void)
 {
     while (atomic_flag_test_and_set_explicit(&node_lock, memory_order_acquire))
@@ -84,7 +78,7 @@ static bool make_room(void)
     if (node_count * 2 < node_capacity)
         return true;
     uint32_t capacity = node_capacity ? node_capacity * 2 : NODES_FIRST;
-    struct node *table = capacity <= NODES_MOST ? take_memory(capacity * sizeof *table) : NULL;
+    struct node *table = capacity <= NODES_MOST ? tvg_sys_memory(capacity * sizeof *table) : NULL;
     if (!table)
         return false;
     for (uint32_t i = 0; i < node_capacity; i++)
@@ -198,7 +192,7 @@ bool tvg_launches_start(void *library, const char **why)
         }
         memcpy(wanted[i].place, &symbol, sizeof symbol);
     }
-    launches = take_memory(sizeof *launches * LAUNCHES);
+    launches = tvg_sys_memory(sizeof *launches * LAUNCHES);
     *why = "no memory";
     if (!launches)
         return false;

@@ -52,13 +52,6 @@ static pthread_mutex_t sampling = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t cost_ns, tick_number;
 static uint8_t block[1024];
 
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* NVML sleeps in the driver for most of a call: what it costs the process is CPU time. */
 static uint64_t thread_cpu_ns(void)
 {
@@ -141,12 +134,12 @@ static void read_rest(struct board *board)
 static void sample_at_tick(long limit_ms)
 {
     pthread_mutex_lock(&sampling);
-    uint64_t begin = monotonic_ns(), cpu = thread_cpu_ns();
+    uint64_t begin = tvg_mono_ns(), cpu = thread_cpu_ns();
     for (;;) {
         unsigned long long now_mj = boards[0].last_mj;
         if (nvml.DeviceGetTotalEnergyConsumption(boards[0].handle, &now_mj) != 0)
             break;
-        uint64_t mono = monotonic_ns();
+        uint64_t mono = tvg_mono_ns();
         if (now_mj != boards[0].last_mj || (mono - begin) / 1000000u > (uint64_t)limit_ms) {
             boards[0].last_mj = now_mj;
             for (int i = 1; i < board_count; i++)
