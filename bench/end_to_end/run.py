@@ -88,19 +88,19 @@ for _ in sys.stdin:
 """
 
 
-def inference(folder, generations, pairs):
-    """Several generations of worker pairs, since two processes may differ by a per cent by the luck of their memory layout alone: a generation
-    gives one ratio, and the interval is over generations."""
+def worker_ratios(title, command, folder, generations, pairs, settle=0, **streams):
+    """Several generations of worker pairs, since two processes may differ by a per cent by the luck of their memory layout alone: a generation gives one
+    ratio. `command` says "ready", then answers each line with the seconds of one round; `settle`: seconds before each. Ratios, and seconds without the shim."""
     ratios, plain = [], []
     for generation in range(generations):
         workers = {}
         for shim in (False, True) if generation % 2 else (True, False):
-            workers[shim] = subprocess.Popen([PYTHON, "-c", WORKER, ENCODER, ROOT / "examples/sentences.txt"], env=environment(folder, shim), text=True,
-                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            assert workers[shim].stdout.readline() == "ready\n"
+            workers[shim] = subprocess.Popen(command, env=environment(folder, shim), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **streams)
+            while (line := workers[shim].stdout.readline()) != "ready\n":
+                assert line, f"{title}: its worker ended"
 
         def measure(shim):
-            time.sleep(0.05)  # the other worker's BLAS threads spin for a moment before they sleep
+            time.sleep(settle)
             workers[shim].stdin.write("go\n")
             workers[shim].stdin.flush()
             return float(workers[shim].stdout.readline())
@@ -111,7 +111,13 @@ def inference(folder, generations, pairs):
             assert worker.wait() == 0
         ratios.append(statistics.median(with_shim / without for without, with_shim in times))
         plain.append(statistics.median(without for without, with_shim in times))
-        print(f"tvg: inference {generation + 1} of {generations}: {100 * (ratios[-1] - 1):+.2f} %", file=sys.stderr, flush=True)
+        print(f"tvg: {title} {generation + 1} of {generations}: {100 * (ratios[-1] - 1):+.2f} %", file=sys.stderr, flush=True)
+    return ratios, plain
+
+
+def inference(folder, generations, pairs):
+    # the other worker's BLAS threads spin for a moment before they sleep
+    ratios, plain = worker_ratios("inference", [PYTHON, "-c", WORKER, ENCODER, ROOT / "examples/sentences.txt"], folder, generations, pairs, settle=0.05)
     assert len(list(pathlib.Path(folder).glob("*.tvg"))) == generations, "the shim did not record each of its runs"
     value, *interval = median_interval([100 * (ratio - 1) for ratio in ratios])
     show("numpy inference, slow-down", value, "%", 1.0, f"without: {1e3 * statistics.median(plain):.0f} ms for 4 passes; {generations} x {pairs} pairs", interval)

@@ -14,7 +14,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "bench" / "end_to_end"), str(ROOT / "tests" / "stacks")]
 import stack_lib  # noqa: E402
-from run import environment, median_interval, paired, show  # noqa: E402  (bench/end_to_end/run.py)
+from run import environment, median_interval, paired, show, worker_ratios  # noqa: E402  (bench/end_to_end/run.py)
 
 WORKER = pathlib.Path(__file__).with_name("worker.py")
 # stack: pip's packages, the import that is measured, the cases of worker.py
@@ -46,28 +46,7 @@ def importing(python, module, folder, pairs):
 
 
 def inference(python, case, folder, generations, pairs):
-    """Several generations of worker pairs, as in bench/end_to_end: two processes may differ by the luck of their memory layout alone."""
-    ratios, plain = [], []
-    for generation in range(generations):
-        workers = {}
-        for shim in (False, True) if generation % 2 else (True, False):
-            workers[shim] = subprocess.Popen([python, WORKER, case], env=environment(folder, shim), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             stderr=subprocess.DEVNULL)
-            while (line := workers[shim].stdout.readline()) != "ready\n":
-                assert line, f"{case}: its worker ended"
-
-        def measure(shim):
-            workers[shim].stdin.write("go\n")
-            workers[shim].stdin.flush()
-            return float(workers[shim].stdout.readline())
-
-        times = paired(measure, pairs)
-        for worker in workers.values():
-            worker.stdin.close()
-            assert worker.wait() == 0
-        ratios.append(statistics.median(with_shim / without for without, with_shim in times))
-        plain.append(statistics.median(without for without, with_shim in times))
-        print(f"tvg: {case} {generation + 1} of {generations}: {100 * (ratios[-1] - 1):+.2f} %", file=sys.stderr, flush=True)
+    ratios, plain = worker_ratios(case, [python, WORKER, case], folder, generations, pairs, stderr=subprocess.DEVNULL)
     value, *interval = median_interval([100 * (ratio - 1) for ratio in ratios])
     show(f"{case}, slow-down", value, "%", 1.0, f"without: {1e3 * statistics.median(plain):.0f} ms of CPU a round; {generations} x {pairs} pairs", interval)
 
