@@ -13,10 +13,11 @@ static const double meter_error = 0.05;
 /* Calls below this size run on one thread in the common BLAS libraries (OpenBLAS: m*n*k < 4 * 65536 multiply-adds). */
 static const double threaded_flop = 2.0 * 4 * 65536;
 
+const char *const tvg_charge_names[] = {"exclusive", "share", "none", "auto", NULL};
+
 const char *tvg_charge_name(enum tvg_charge charge)
 {
-    static const char *const names[] = {"exclusive", "share", "none", "auto"};
-    return (unsigned)charge < 4 ? names[charge] : "?";
+    return (unsigned)charge < 4 ? tvg_charge_names[charge] : "?";
 }
 
 /* The type whose coefficient stands in when a device file has no row for `type`: the unit that would execute it. */
@@ -335,8 +336,12 @@ bool tvg_devices_choose(struct tvg_device **cpu_device, struct tvg_device **gpu_
         *cpu_device = NULL;
         return tvg_fail(error, name, NULL, "give it as --gpu, and a CPU's file as --device", "this is a device file of a GPU; --device prices the CPU");
     }
+    if (gpu && !tvg_device_load(gpu_device, gpu, error))
+        return false;
+    if (gpu && strcmp((*gpu_device)->kind, "gpu") != 0)
+        return tvg_fail(error, (*gpu_device)->name, NULL, "give it as --device, and a GPU's file as --gpu", "this is a device file of a CPU; --gpu prices the GPU");
     if (gpu)
-        return tvg_device_load(gpu_device, gpu, error);
+        return true;
     bool any_gpu = false;
     for (uint32_t i = 0; i < profile->op_count; i++)
         any_gpu |= profile->ops[i].op.on_gpu;

@@ -10,6 +10,7 @@
  * are of the part's cores, as on a slice of a cloud machine. NONE: marginal energy only. AUTO: EXCLUSIVE with a meter (the total is then
  * the meter's own), SHARE without. */
 enum tvg_charge { TVG_CHARGE_EXCLUSIVE = 0, TVG_CHARGE_SHARE, TVG_CHARGE_NONE, TVG_CHARGE_AUTO };
+extern const char *const tvg_charge_names[]; /* by enum tvg_charge; ends with NULL */
 const char *tvg_charge_name(enum tvg_charge charge);
 
 struct tvg_energy {

@@ -78,6 +78,7 @@ static bool apply(struct working *working, const struct tvg_rewrite *rewrite, co
     struct tvg_profile *profile = &working->profile;
     uint32_t before_count = profile->op_count;
     struct tvg_op_stat *before = malloc((before_count + 1u) * sizeof *before);
+    char why[128];
     memset(outcome, 0, sizeof *outcome);
     if (!before)
         return false;
@@ -87,6 +88,8 @@ static bool apply(struct working *working, const struct tvg_rewrite *rewrite, co
         tvg_refuse(outcome, "it changes operations on the CPU; the figures here are the board's");
     else if (!boards && !(rewrite->runs_on & TVG_ON_CPU))
         tvg_refuse(outcome, "it changes operations on a GPU, and none whose activity was recorded is in the run");
+    else if (!tvg_rewrite_accepts(rewrite, context->argument, why, sizeof why))
+        tvg_refuse(outcome, "%s", why);
     else
         rewrite->transform(profile, context, outcome);
     if (profile->op_count > working->uncertain_count || !working->uncertainty) {

@@ -38,7 +38,10 @@ struct tvg_rewrite {
     unsigned runs_on;      /* TVG_ON_CPU, TVG_ON_GPU or both: whose operations it can change, which is what it is refused for on others */
     bool diagnostic_only;  /* reports, never claims a saving */
     const char *assumption;            /* TVG_ASSUMPTION: the name that --assume gives a value to; else NULL */
-    double assumption_low, assumption_high; /* the values it may have, ends excluded */
+    const char *assumption_asks;       /* what that value is, with an example: "the number of ...: --assume batch=8" */
+    double assumption_low, assumption_most; /* the values it may have: above the first, at most the second */
+    double assumption_high;            /* up to here the value is looked for at which nothing is saved */
+    const char *takes;                 /* what may follow NAME= in --rewrite: that word, "N" for a whole number from 1 on, NULL: nothing but an assumption's value */
     /* Changes the ops and groups of `profile` (a private copy: both arrays are malloc'd, all else is shared) and returns what it did.
      * Must leave the profile untouched when it refuses. New ops go to the end through tvg_rewrite_add_op (rewrites/common.h). */
     void (*transform)(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome);
@@ -46,6 +49,9 @@ struct tvg_rewrite {
 
 extern const struct tvg_rewrite *const tvg_rewrites[]; /* NULL-terminated, in order of presentation */
 const struct tvg_rewrite *tvg_rewrite_find(const char *name);
+/* Whether a rewrite can be called NAME=ARG, and whether an assumption may have a value. False: `why` says what is allowed. */
+bool tvg_rewrite_accepts(const struct tvg_rewrite *rewrite, const char *argument, char *why, size_t size);
+bool tvg_assumption_accepts(const struct tvg_rewrite *rewrite, double value, char *why, size_t size);
 
 /* One rewrite, replayed. */
 struct tvg_replay {

@@ -220,6 +220,35 @@ const char *tvg_nearest(const char *word, const char *const *words)
     return nearest;
 }
 
+bool tvg_is_one_of(const char *word, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcmp(*words, word) == 0)
+            return true;
+    return false;
+}
+
+int tvg_command_unknown(const char *name, const char *option, const char *value, const char *const *words)
+{
+    char shown[128], list[1024] = "";
+    size_t used = 0;
+    for (int i = 0; words[i] && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", words[i]);
+    const char *near = tvg_nearest(value, words);
+    return tvg_command_misuse(name, "--%s %s: it is one of %s%s%s%s", option, tvg_escape(shown, sizeof shown, value), list, near ? "; did you mean " : "", near ? near : "",
+                              near ? "?" : "");
+}
+
+int tvg_command_choose(const char *name, const char *option, const char *value, const char *const *words, unsigned *chosen)
+{
+    for (unsigned i = 0; words[i]; i++)
+        if (strcmp(words[i], value) == 0) {
+            *chosen = i;
+            return TVG_EXIT_OK;
+        }
+    return tvg_command_unknown(name, option, value, words);
+}
+
 bool tvg_number(const char *text, double *value)
 {
     char *end;

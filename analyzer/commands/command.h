@@ -58,6 +58,11 @@ int tvg_command_fail(const char *name, const struct tvg_error *error);
 int tvg_command_misuse(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The entry of `words` (NULL-terminated) nearest to `word`, or NULL when none is near: for "did you mean". */
 const char *tvg_nearest(const char *word, const char *const *words);
+bool tvg_is_one_of(const char *word, const char *const *words);
+/* "tvg NAME: --OPTION VALUE: it is one of A, B...; did you mean B?" on stderr; returns TVG_EXIT_BAD. */
+int tvg_command_unknown(const char *name, const char *option, const char *value, const char *const *words);
+/* The place of `value` in `words` into *chosen; TVG_EXIT_OK, or TVG_EXIT_BAD after that message. */
+int tvg_command_choose(const char *name, const char *option, const char *value, const char *const *words, unsigned *chosen);
 /* Reads a whole decimal number, finite, nothing after it. */
 bool tvg_number(const char *text, double *value);
 
@@ -77,6 +82,8 @@ struct tvg_progress {
 void tvg_progress(uint64_t done, uint64_t total, void *context);
 void tvg_progress_end(struct tvg_progress *progress); /* wipes the bar */
 
+/* What `tvg report` says of its options, without a trace: TVG_EXIT_OK, or TVG_EXIT_BAD after a message. */
+int tvg_command_report_check(int argc, char **argv);
 /* The commands. */
 int tvg_command_report(int argc, char **argv), tvg_command_record(int argc, char **argv), tvg_command_ops(int argc, char **argv),
     tvg_command_dump(int argc, char **argv), tvg_command_export(int argc, char **argv), tvg_command_coverage(int argc, char **argv), tvg_command_check(int argc, char **argv),

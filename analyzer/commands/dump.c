@@ -1,6 +1,7 @@
 /* `tvg dump`: every recorded op as a line of JSON, and with --blocks every other block too. What an op is, is rendered once per op id. */
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -244,11 +245,13 @@ int tvg_command_dump(int argc, char **argv)
             folded = true;
         else if (option->id == OPTION_COUNTERS)
             counters = true;
-        else if (option->id == OPTION_LIMIT && (!tvg_number(arguments.value, &limit) || limit < 1 || limit > 1e18))
+        else if (option->id == OPTION_LIMIT && (!tvg_number(arguments.value, &limit) || limit < 1 || limit > 1e18 || limit != floor(limit)))
             return tvg_command_misuse("dump", "--limit is a whole number from 1 on");
     }
     if (arguments.stop)
         return arguments.exit_code;
+    if (folded + counters + (blocks || limit > 0) > 1)
+        return tvg_command_misuse("dump", "--folded and --counters each print something else: give one of them, without --blocks and --limit");
     if (arguments.operand_count == 0)
         return tvg_command_misuse("dump", "give a trace or a run folder");
 

@@ -47,11 +47,9 @@ struct row {
 };
 
 struct request {
-    enum by by;
-    enum sort sort;
+    unsigned by, sort, charge; /* enum by, enum sort, enum tvg_charge */
     double top;
     const char *device, *gpu;
-    enum tvg_charge charge;
     bool json;
     struct tvg_style style;
 };
@@ -425,51 +423,20 @@ static bool show(const char *path, const struct request *request, struct tvg_err
     return done;
 }
 
-/* The place of `word` in `names`, or -1 after a message. */
-static int choose(const char *option, const char *word, const char *const *names)
-{
-    for (int i = 0; names[i]; i++)
-        if (strcmp(names[i], word) == 0)
-            return i;
-    char shown[128], list[256] = "";
-    for (int i = 0; names[i]; i++)
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
-    const char *near = tvg_nearest(word, names);
-    tvg_command_misuse("ops", "--%s %s: it is one of %s%s%s%s", option, tvg_escape(shown, sizeof shown, word), list, near ? "; did you mean " : "", near ? near : "",
-                       near ? "?" : "");
-    return -1;
-}
-
 static int take(struct request *request, int id, const char *value)
 {
     char shown[128];
-    int chosen = 0;
     switch (id) {
-    case BY:
-        if ((chosen = choose("by", value, by_names)) >= 0)
-            request->by = (enum by)chosen;
-        break;
-    case SORT:
-        if ((chosen = choose("sort", value, sort_names)) >= 0)
-            request->sort = (enum sort)chosen;
-        break;
+    case BY: return tvg_command_choose("ops", "by", value, by_names, &request->by);
+    case SORT: return tvg_command_choose("ops", "sort", value, sort_names, &request->sort);
     case TOP:
         if (!tvg_number(value, &request->top) || request->top < 0 || request->top != floor(request->top))
             return tvg_command_misuse("ops", "--top %s: it takes a whole number, 0 for all rows", tvg_escape(shown, sizeof shown, value));
-        break;
-    case DEVICE:
-        request->device = value;
-        break;
-    case GPU:
-        request->gpu = value;
-        break;
-    default: {
-        static const char *const charges[] = {"exclusive", "share", "none", "auto", NULL};
-        if ((chosen = choose("charge", value, charges)) >= 0)
-            request->charge = (enum tvg_charge)chosen;
+        return TVG_EXIT_OK;
+    case DEVICE: request->device = value; return TVG_EXIT_OK;
+    case GPU: request->gpu = value; return TVG_EXIT_OK;
+    default: return tvg_command_choose("ops", "charge", value, tvg_charge_names, &request->charge);
     }
-    }
-    return chosen < 0 ? TVG_EXIT_BAD : TVG_EXIT_OK;
 }
 
 int tvg_command_ops(int argc, char **argv)

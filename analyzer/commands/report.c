@@ -13,7 +13,7 @@ static const struct tvg_option options[] = {
     {TOKENS, "tokens", "N", "the run made N output tokens"},
     {UNITS, "units", "KIND=N", "the run made N of KIND: output_token, input_token, image, sequence, audio_second, request, pass"},
     {REWRITE, "rewrite", "NAME[=ARG]", "optimize by this instead of the best set of findings; may be repeated, applied in order"},
-    {ASSUME, "assume", "NAME=VALUE", "a number that the trace can't know, for rewrites that need it; may be repeated"},
+    {ASSUME, "assume", "NAME=VALUE", "a number that the trace can't know: batch, prune or sparse24, for the rewrite that needs it; may be repeated"},
     {CHARGE, "charge", "WHO", "who pays the package floor: exclusive, share or none"},
     {AGAINST, "against", "TRACE", "a second run of the same command: how well a replay of the first predicts it"},
     {FULL, "full", NULL, "reasons and instructions in full, not one line each"},
@@ -45,7 +45,7 @@ struct request {
     struct tvg_profile_options profile;
     char unit_kind[24];
     bool tokens_given, units_given;
-    enum tvg_charge charge;
+    unsigned charge; /* enum tvg_charge */
     struct tvg_report_request rewrites[64];
     uint32_t rewrite_count;
     struct tvg_assumption assumptions[64];
@@ -56,17 +56,27 @@ struct request {
 static int bad_rewrite(const char *name)
 {
     const char *names[128];
-    char list[1024] = "", shown[128];
-    size_t count = 0, used = 0;
-    for (const struct tvg_rewrite *const *rewrite = tvg_rewrites; *rewrite && count < 127; rewrite++) {
+    size_t count = 0;
+    for (const struct tvg_rewrite *const *rewrite = tvg_rewrites; *rewrite && count < 127; rewrite++)
         names[count++] = (*rewrite)->name;
-        int added = snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", (*rewrite)->name);
-        used += added > 0 && (size_t)added < sizeof list - used ? (size_t)added : 0;
-    }
     names[count] = NULL;
-    const char *near = tvg_nearest(name, names);
-    return tvg_command_misuse("report", "--rewrite %s: there is no such rewrite%s%s%s Known: %s", tvg_escape(shown, sizeof shown, name), near ? "; did you mean " : ".",
-                              near ? near : "", near ? "?" : "", list);
+    return tvg_command_unknown("report", "rewrite", name, names);
+}
+
+/* The rewrite that rests on the assumption `name`; NULL with the exit code in *bad after a message. */
+static const struct tvg_rewrite *assumption_of(const char *name, int *bad)
+{
+    const char *names[128];
+    size_t count = 0;
+    for (const struct tvg_rewrite *const *rewrite = tvg_rewrites; *rewrite && count < 127; rewrite++)
+        if ((*rewrite)->assumption) {
+            if (strcmp((*rewrite)->assumption, name) == 0)
+                return *rewrite;
+            names[count++] = (*rewrite)->assumption;
+        }
+    names[count] = NULL;
+    *bad = tvg_command_unknown("report", "assume", name, names);
+    return NULL;
 }
 
 static int take_rewrite(struct request *request, const char *value)
@@ -75,8 +85,11 @@ static int take_rewrite(struct request *request, const char *value)
     size_t length = strcspn(value, "=");
     snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), value);
     const struct tvg_rewrite *rewrite = tvg_rewrite_find(name);
+    char why[128], shown[512];
     if (!rewrite)
         return bad_rewrite(name);
+    if (!tvg_rewrite_accepts(rewrite, value[length] ? value + length + 1 : NULL, why, sizeof why))
+        return tvg_command_misuse("report", "--rewrite %s", tvg_escape(shown, sizeof shown, why));
     for (uint32_t i = 0; i < request->rewrite_count; i++)
         if (request->rewrites[i].rewrite == rewrite)
             return tvg_command_misuse("report", "--rewrite %s is given twice", rewrite->name);
@@ -97,6 +110,13 @@ static int take_assumption(struct request *request, const char *value)
     if (!tvg_number(value + length + 1, &assumption.value))
         return tvg_command_misuse("report", "--assume %s: the value is not a number", shown);
     memcpy(assumption.name, value, length);
+    int bad = TVG_EXIT_OK;
+    char why[128];
+    const struct tvg_rewrite *rewrite = assumption_of(assumption.name, &bad);
+    if (!rewrite)
+        return bad;
+    if (!tvg_assumption_accepts(rewrite, assumption.value, why, sizeof why))
+        return tvg_command_misuse("report", "--assume %s", why);
     for (uint32_t i = 0; i < request->assumption_count; i++)
         if (strcmp(request->assumptions[i].name, assumption.name) == 0)
             return tvg_command_misuse("report", "--assume %s is given twice", shown);
@@ -123,14 +143,8 @@ static int take_units(struct request *request, const char *value)
     if (!value[length] || length == 0 || length >= sizeof kind)
         return tvg_command_misuse("report", "--units %s: it is KIND=N, for instance --units image=500", shown);
     snprintf(kind, sizeof kind, "%.*s", (int)length, value);
-    bool known = false;
-    for (int i = 0; kinds[i]; i++)
-        known |= strcmp(kinds[i], kind) == 0;
-    if (!known) {
-        const char *near = tvg_nearest(kind, kinds);
-        return tvg_command_misuse("report", "--units %s: no such kind of unit%s%s%s Known: output_token, input_token, image, sequence, audio_second, request, pass", shown,
-                                  near ? "; did you mean " : ".", near ? near : "", near ? "?" : "");
-    }
+    if (!tvg_is_one_of(kind, kinds))
+        return tvg_command_unknown("report", "units", kind, kinds);
     memcpy(request->unit_kind, kind, sizeof kind);
     request->profile.unit_kind = request->unit_kind;
     return take_count("units", value + length + 1, &request->profile.unit_value);
@@ -138,13 +152,7 @@ static int take_units(struct request *request, const char *value)
 
 static int take_charge(struct request *request, const char *value)
 {
-    for (int charge = TVG_CHARGE_EXCLUSIVE; charge <= TVG_CHARGE_AUTO; charge++)
-        if (strcmp(value, tvg_charge_name((enum tvg_charge)charge)) == 0) {
-            request->charge = (enum tvg_charge)charge;
-            return TVG_EXIT_OK;
-        }
-    char shown[128];
-    return tvg_command_misuse("report", "--charge %s: it is exclusive, share, none or auto", tvg_escape(shown, sizeof shown, value));
+    return tvg_command_choose("report", "charge", value, tvg_charge_names, &request->charge);
 }
 
 static int take(struct request *request, int id, const char *value)
@@ -230,23 +238,47 @@ static bool report_one(const char *path, struct request *request, struct tvg_err
     return done;
 }
 
+/* Reads the options into *request. An exit code after a message, or when --help was shown (arguments->stop). */
+static int take_all(struct request *request, struct tvg_arguments *arguments, int argc, char **argv)
+{
+    const struct tvg_option *option;
+    tvg_arguments_begin(arguments, &usage, argc, argv);
+    while ((option = tvg_arguments_next(arguments))) {
+        int bad = take(request, option->id, arguments->value);
+        if (bad)
+            return bad;
+    }
+    if (arguments->stop)
+        return arguments->exit_code;
+    if (request->tokens_given && request->units_given)
+        return tvg_command_misuse("report", "--tokens and --units contradict each other: give one of them");
+    return TVG_EXIT_OK;
+}
+
+int tvg_command_report_check(int argc, char **argv)
+{
+    struct request request = {.charge = TVG_CHARGE_AUTO};
+    struct tvg_arguments arguments;
+    struct tvg_device *device = NULL;
+    struct tvg_error error;
+    int bad = take_all(&request, &arguments, argc, argv);
+    if (!bad && request.device) {
+        if (!tvg_device_load(&device, request.device, &error))
+            return tvg_command_fail("report", &error);
+        tvg_device_free(device);
+    }
+    return bad;
+}
+
 int tvg_command_report(int argc, char **argv)
 {
     struct request request = {.charge = TVG_CHARGE_AUTO};
     struct tvg_arguments arguments;
-    const struct tvg_option *option;
-    tvg_arguments_begin(&arguments, &usage, argc, argv);
-    while ((option = tvg_arguments_next(&arguments))) {
-        int bad = take(&request, option->id, arguments.value);
-        if (bad)
-            return bad;
-    }
-    if (arguments.stop)
-        return arguments.exit_code;
+    int bad = take_all(&request, &arguments, argc, argv);
+    if (bad || arguments.stop)
+        return bad;
     if (arguments.operand_count == 0)
         return tvg_command_misuse("report", "which trace? Give a .tvg file or a run folder");
-    if (request.tokens_given && request.units_given)
-        return tvg_command_misuse("report", "--tokens and --units contradict each other: give one of them");
     request.json = arguments.json;
     request.color = arguments.color && !arguments.json;
     if (request.json && arguments.operand_count > 1)

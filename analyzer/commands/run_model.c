@@ -199,6 +199,7 @@ int tvg_command_run(int argc, char **argv)
     struct words command = {.count = 0}, runner_options = {.count = 0}, report = {.count = 0};
     const char *python = "python3";
     bool quiet = false, full = true;
+    int code;
     char runner[PATH_MAX], label[PATH_MAX];
     add(&report, "report");
     tvg_arguments_begin(&arguments, &usage, argc, argv);
@@ -212,6 +213,9 @@ int tvg_command_run(int argc, char **argv)
         else full &= add_option(option->id >= FIRST_REPORT_OPTION ? &report : &runner_options, option, arguments.value);
     }
     if (arguments.stop) return arguments.exit_code;
+    if (!full) return tvg_command_misuse("run", "too many options");
+    code = tvg_command_report_check(report.count, report.word); /* before a run that may take long */
+    if (code) return code;
     if (arguments.operand_count != 1) return tvg_command_misuse("run", arguments.operand_count ? "one MODEL at a time" : "which model? Give its file or folder");
     if (!tvg_model_recognise(arguments.operand[0], &model, &error) || !find_runner(runners[model.format], runner, &error)) return tvg_command_fail("run", &error);
 
@@ -222,7 +226,7 @@ int tvg_command_run(int argc, char **argv)
     for (int i = 0; i < runner_options.count; i++) full &= add(&command, runner_options.word[i]);
     name_label(label, sizeof label, model.path);
     recording.label = label;
-    int code = tvg_recording_run(&recording, command.word);
+    code = tvg_recording_run(&recording, command.word);
     if (code) return TVG_EXIT_BAD;
     code = outcome(&recording, &model);
     if (code) return code;

@@ -26,19 +26,13 @@ static double longer_kernel(const struct tvg_op *kernel, double factor, const st
     return blocks * factor <= room ? 1 : blocks * factor / fmax(blocks, room);
 }
 
+extern const struct tvg_rewrite tvg_rewrite_batching;
+
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
 {
     double factor, flop = 0;
     uint64_t touched = 0;
-    if (!tvg_assumed(context, "batch", &factor)) {
-        tvg_refuse(outcome, "needs the number of requests computed together: --assume batch=8");
-        return;
-    }
-    if (!(factor > 1 && factor <= 1024)) {
-        tvg_refuse(outcome, "batch=%g: more than 1 and at most 1024 requests", factor);
-        return;
-    }
-    char *weights = tvg_weight_operands(profile, outcome);
+    char *weights = tvg_assumed_weights(&tvg_rewrite_batching, profile, context, &factor, outcome);
     if (!weights)
         return;
     for (uint32_t i = 0; i < profile->op_count; i++) {
@@ -86,7 +80,9 @@ const struct tvg_rewrite tvg_rewrite_batching = {
     .nature = TVG_ASSUMPTION,
     .loss = TVG_LOSS_EXACT,
     .assumption = "batch",
+    .assumption_asks = "the number of requests computed together: --assume batch=8",
     .assumption_low = 1,
+    .assumption_most = 1024,
     .assumption_high = 64,
     .runs_on = TVG_ON_CPU | TVG_ON_GPU,
     .transform = transform,

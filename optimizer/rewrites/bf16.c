@@ -16,6 +16,7 @@ const struct tvg_rewrite tvg_rewrite_bf16 = {
     .citation = "fp32 -> bf16 on one H100: -14 to -16 % J/token in eager decode at batch 1, -43 to -54 % at batch 32; times by roofline missed by -36 to +36 %",
     .nature = TVG_FINDING,
     .loss = TVG_LOSS_BOUNDED,
+    .takes = "autocast",
     .runs_on = TVG_ON_CPU | TVG_ON_GPU,
     .transform = transform,
 };

@@ -49,24 +49,6 @@ double tvg_rate_uncertainty(const struct tvg_device *device, enum tvg_type type)
     return fmax(TVG_ROOFLINE_UNCERTAINTY, rate.low > 0 ? rate.value / rate.low - 1 : 3);
 }
 
-bool tvg_assumed(const struct tvg_rewrite_context *context, const char *name, double *value)
-{
-    if (context->argument) {
-        char *end;
-        double given = strtod(context->argument, &end);
-        if (end != context->argument && !*end && isfinite(given)) {
-            *value = given;
-            return true;
-        }
-    }
-    for (uint32_t i = 0; i < context->assumption_count; i++)
-        if (strcmp(context->assumptions[i].name, name) == 0) {
-            *value = context->assumptions[i].value;
-            return true;
-        }
-    return false;
-}
-
 bool tvg_is_product(const struct tvg_op *op)
 {
     return (op->kind == TVG_KIND_GEMM || op->kind == TVG_KIND_GEMV) && op->flop > 0 && !(op->flags & TVG_OP_FLOP_GIVEN) &&
@@ -159,6 +141,33 @@ char *tvg_weight_operands(const struct tvg_profile *profile, struct tvg_rewrite_
         }
     free(table);
     return weights;
+}
+
+static bool assumed(const struct tvg_rewrite *rewrite, const struct tvg_rewrite_context *context, double *value)
+{
+    if (context->argument) { /* tvg_rewrite_accepts saw that it is a number */
+        *value = strtod(context->argument, NULL);
+        return true;
+    }
+    for (uint32_t i = 0; i < context->assumption_count; i++)
+        if (strcmp(context->assumptions[i].name, rewrite->assumption) == 0) {
+            *value = context->assumptions[i].value;
+            return true;
+        }
+    return false;
+}
+
+char *tvg_assumed_weights(const struct tvg_rewrite *rewrite, const struct tvg_profile *profile, const struct tvg_rewrite_context *context, double *value,
+                          struct tvg_rewrite_outcome *outcome)
+{
+    char why[128];
+    if (!assumed(rewrite, context, value))
+        tvg_refuse(outcome, "needs %s", rewrite->assumption_asks);
+    else if (!tvg_assumption_accepts(rewrite, *value, why, sizeof why))
+        tvg_refuse(outcome, "%s", why);
+    else
+        return tvg_weight_operands(profile, outcome);
+    return NULL;
 }
 
 double tvg_modelled_seconds(const struct tvg_op *op, const struct tvg_rewrite_context *context)

@@ -25,8 +25,10 @@ void tvg_applied(struct tvg_rewrite_outcome *outcome, const struct tvg_profile *
 const struct tvg_device *tvg_rewrite_device(const struct tvg_op *op, const struct tvg_rewrite_context *context);
 /* Cores that `op` had: its thread count, at most those of the run; at least 1. */
 double tvg_rewrite_cores(const struct tvg_op *op, const struct tvg_rewrite_context *context);
-/* The value given to an assumption (NAME=ARG on the rewrite counts first), or false. */
-bool tvg_assumed(const struct tvg_rewrite_context *context, const char *name, double *value);
+/* What a rewrite that rests on an assumption begins with: its value in *value (NAME=ARG on the rewrite counts first) and the weights as tvg_weight_operands
+ * gives them. NULL: refused, for want of a value or of memory, or because the value is out of its range. */
+char *tvg_assumed_weights(const struct tvg_rewrite *rewrite, const struct tvg_profile *profile, const struct tvg_rewrite_context *context, double *value,
+                          struct tvg_rewrite_outcome *outcome);
 
 /* Is it a dense product whose FLOP come from its shape: gemm or gemv of real types? */
 bool tvg_is_product(const struct tvg_op *op);

@@ -14,6 +14,7 @@ const struct tvg_rewrite tvg_rewrite_fp16 = {
     .citation = "rates of the device file; times by roofline missed by -36 to +36 % for fp32 -> bf16 on one H100",
     .nature = TVG_FINDING,
     .loss = TVG_LOSS_BOUNDED,
+    .takes = "autocast",
     .runs_on = TVG_ON_GPU,
     .transform = transform,
 };

@@ -56,12 +56,7 @@ static void refuse(struct tvg_rewrite_outcome *outcome, const struct tvg_narrow 
 
 void tvg_narrow_products(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome, const struct tvg_narrow *narrow)
 {
-    bool stored = narrow->storage != TVG_TYPE_NONE, autocast = context->argument && strcmp(context->argument, "autocast") == 0;
-    if (context->argument && !(autocast && stored)) {
-        tvg_refuse(outcome, stored ? "%s takes no argument, or autocast; not \"%.40s\"" : "%s takes no argument; not \"%.40s\"", tvg_type_info(narrow->compute)->name,
-                   context->argument);
-        return;
-    }
+    bool stored = narrow->storage != TVG_TYPE_NONE, autocast = context->argument != NULL;
     double unsure = TVG_ROOFLINE_UNCERTAINTY, flop = 0;
     struct left_alone left = {0};
     uint64_t touched = 0;

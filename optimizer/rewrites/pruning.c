@@ -5,19 +5,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+extern const struct tvg_rewrite tvg_rewrite_pruning;
+
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
 {
     double share, flop = 0;
     uint64_t touched = 0;
-    if (!tvg_assumed(context, "prune", &share)) {
-        tvg_refuse(outcome, "needs the share of each weight's outputs to remove: --assume prune=0.3");
-        return;
-    }
-    if (!(share > 0 && share < 1)) {
-        tvg_refuse(outcome, "prune=%g: a share lies between 0 and 1", share);
-        return;
-    }
-    char *weights = tvg_weight_operands(profile, outcome);
+    char *weights = tvg_assumed_weights(&tvg_rewrite_pruning, profile, context, &share, outcome);
     if (!weights)
         return;
     for (uint32_t i = 0; i < profile->op_count; i++) {
@@ -54,7 +48,9 @@ const struct tvg_rewrite tvg_rewrite_pruning = {
     .nature = TVG_ASSUMPTION,
     .loss = TVG_LOSS_RETRAIN,
     .assumption = "prune",
+    .assumption_asks = "the share of each weight's outputs to remove: --assume prune=0.3",
     .assumption_low = 0,
+    .assumption_most = 0.99,
     .assumption_high = 1,
     .runs_on = TVG_ON_CPU | TVG_ON_GPU,
     .transform = transform,

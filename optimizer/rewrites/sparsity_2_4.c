@@ -4,19 +4,13 @@
 
 #include <stdlib.h>
 
+extern const struct tvg_rewrite tvg_rewrite_sparsity_2_4;
+
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
 {
     double speed, flop = 0;
     uint64_t touched = 0, on_cpu = 0, other_type = 0;
-    if (!tvg_assumed(context, "sparse24", &speed)) {
-        tvg_refuse(outcome, "needs the measured speed-up of the sparse units: --assume sparse24=1.5 (1.3 to 1.7 is usual, 2 the limit)");
-        return;
-    }
-    if (!(speed > 0 && speed <= 2)) {
-        tvg_refuse(outcome, "sparse24=%g: a speed-up above 0 and at most 2", speed);
-        return;
-    }
-    char *weights = tvg_weight_operands(profile, outcome);
+    char *weights = tvg_assumed_weights(&tvg_rewrite_sparsity_2_4, profile, context, &speed, outcome);
     if (!weights)
         return;
     for (uint32_t i = 0; i < profile->op_count; i++) {
@@ -68,7 +62,9 @@ const struct tvg_rewrite tvg_rewrite_sparsity_2_4 = {
     .nature = TVG_ASSUMPTION,
     .loss = TVG_LOSS_RETRAIN,
     .assumption = "sparse24",
+    .assumption_asks = "the measured speed-up of the sparse units: --assume sparse24=1.5 (1.3 to 1.7 is usual, 2 the limit)",
     .assumption_low = 0.1,
+    .assumption_most = 2,
     .assumption_high = 2,
     .runs_on = TVG_ON_CPU | TVG_ON_GPU,
     .transform = transform,

@@ -1,5 +1,5 @@
 /* The table of sources, which of them this run uses, and the calls that the recorder makes.
- * Adding a source: one file, one line in tvg_sources[]. */
+ * Adding a source: one file, its name in trace/source_names.h. */
 #include "source.h"
 
 #include <errno.h>
@@ -7,19 +7,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "../../trace/source_names.h"
 #include "../record/record.h"
 #include "../record/sys.h"
 #include "tables.h"
 
-const struct tvg_source *const tvg_sources[] = {
-    &tvg_source_rapl,
-    &tvg_source_papi,
-    &tvg_source_stacks,
-    &tvg_source_nvml,
-    &tvg_source_cupti,
-    &tvg_source_dark,
-    NULL,
-};
+#define ENTRY(name) &tvg_source_##name,
+const struct tvg_source *const tvg_sources[] = {TVG_SOURCE_NAMES(ENTRY) NULL};
+#undef ENTRY
 enum { SOURCE_MAX = sizeof tvg_sources / sizeof tvg_sources[0] };
 
 bool tvg_sources_per_op;
@@ -43,18 +38,22 @@ static void choose_defaults(void)
         if (tvg_sources[i]->by_default) wanted[i] = true;
 }
 
+static bool is(const char *name, size_t length, const char *word)
+{
+    return strlen(word) == length && memcmp(word, name, length) == 0;
+}
+
 static void choose(const char *name, size_t length)
 {
-    if (length == 0 || (length == 4 && memcmp(name, "none", 4) == 0)) return;
-    if (length == 7 && memcmp(name, "default", 7) == 0) {
+    if (length == 0 || is(name, length, TVG_SOURCE_WORD_NONE) || is(name, length, TVG_SOURCE_WORD_CPUTIME)) return;
+    if (is(name, length, TVG_SOURCE_WORD_DEFAULT)) {
         choose_defaults();
         return;
     }
-    if (length == 7 && memcmp(name, "cputime", 7) == 0) return; /* every block of ops carries it anyway */
     bool by_name = name[length - 1] != '?'; /* "dark?": as if it were a default, where it is safe to try */
     size_t bare = length - !by_name;
     for (int i = 0; tvg_sources[i]; i++)
-        if (strlen(tvg_sources[i]->name) == bare && memcmp(tvg_sources[i]->name, name, bare) == 0) {
+        if (is(name, bare, tvg_sources[i]->name)) {
             wanted[i] = true;
             named[i] = by_name;
             return;

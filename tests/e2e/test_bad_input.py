@@ -50,6 +50,30 @@ def test_a_gpu_file_does_not_price_a_cpu(trace):
     assert "--gpu" in refused(trace, "--device", "h100-sxm")
 
 
+def test_a_cpu_file_does_not_price_a_gpu(trace):
+    assert "--device" in refused(trace, "--gpu", "amd-epyc-9005")
+
+
+# What each command says of a value that means nothing; TRACE stands for a trace.
+@pytest.mark.parametrize("words, says", [
+    ("ops TRACE --by shape", "op, library, function, kind"), ("ops TRACE --sort energy", "joules"), ("ops TRACE --top 1.5", "whole number"),
+    ("ops TRACE --charge me", "exclusive, share, none, auto"), ("ops TRACE --gpu amd-epyc-9005", "--device"), ("dump TRACE --limit 1.5", "whole number"),
+    ("dump TRACE --folded --counters", "one of them"), ("dump TRACE --folded --limit 3", "one of them"), ("export TRACE --format html", "perfetto"),
+    ("record --sources foo -- true", "rapl, papi, stacks, nvml, cupti, dark"), ("record --sources +dak -- true", "did you mean dark?"), ("record --ops some -- true", "products"),
+    ("overhead -n 2.5 -- true", "whole number"), ("coeffs list more", "no names"), ("coeffs find", "no find"), ("check --fast", "--fast"), ("doctor --meters", "--meter")])
+def test_values_that_mean_nothing(trace, words, says):
+    done = tvg(*[trace if word == "TRACE" else word for word in words.split()], check=False)
+    assert done.returncode == 2 and done.stdout == "" and says in done.stderr, (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("option, value", [("--rewrite", "bf61"), ("--assume", "foo=1"), ("--device", "h1000"), ("--charge", "me")])
+def test_tvg_run_refuses_what_the_report_would_before_it_runs(tmp_path, option, value):
+    model = tmp_path / "model.gguf"
+    model.write_bytes(b"GGUF" + b"\3\0\0\0" + b"\0" * 64)
+    done = tvg("run", model, "--python", "/bin/false", "-o", tmp_path / "run", option, value, check=False)
+    assert done.returncode == 2 and value.split("=")[0] in done.stderr and not (tmp_path / "run").exists(), done.stderr
+
+
 def test_device_file_with_a_missing_column(trace, tmp_path):
     from tvg_testlib import ROOT
     device = json.loads((ROOT / "coeffs/generic-x86-64.json").read_text())
@@ -68,16 +92,26 @@ def test_device_file_that_is_no_json(trace, tmp_path):
 
 def test_unknown_rewrite_lists_the_known(trace):
     message = refused(trace, "--rewrite", "bf61")
-    assert "bf61" in message and "did you mean bf16?" in message and "Known:" in message
+    assert "bf61" in message and "did you mean bf16?" in message and "it is one of tf32, bf16" in message
 
 
 def test_a_rewrite_given_twice(trace):
     assert "twice" in refused(trace, "--rewrite", "bf16", "--rewrite", "bf16")
 
 
-@pytest.mark.parametrize("value", ["prune", "=0.5", "prune=", "prune=half", "prune=nan"])
+@pytest.mark.parametrize("value", ["prune", "=0.5", "prune=", "prune=half", "prune=nan", "prune=1.5", "batch=1", "sparse24=3"])
 def test_assumptions_that_are_none(trace, value):
     assert "--assume" in refused(trace, "--assume", value)
+
+
+def test_an_unknown_assumption_lists_the_known(trace):
+    message = refused(trace, "--assume", "prunes=0.5")
+    assert "batch, prune, sparse24" in message and "did you mean prune?" in message
+
+
+@pytest.mark.parametrize("value", ["bf16=sideways", "cuda-graphs=1", "batching=1", "pruning=half", "cpu-threads=many", "tf32=autocast"])
+def test_arguments_that_a_rewrite_does_not_take(trace, value):
+    assert f"--rewrite {value.split('=')[0]}" in refused(trace, "--rewrite", value) or "batch=1" in refused(trace, "--rewrite", value)
 
 
 def test_unknown_option_is_named_with_a_near_one(trace):

@@ -234,7 +234,7 @@ static void batching_reads_weights_once(void **state)
     assert_int_equal(r.op_count, PASSES / 4 * 4);
     assert_true(r.time_saved > 0); /* a quarter of the launches */
     batch.value = 1;
-    board_refuses(b, "batching", "more than 1");
+    board_refuses(b, "batching", "above 1");
     board_free(b);
 }
 

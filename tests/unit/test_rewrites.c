@@ -73,7 +73,7 @@ static void bf16_autocast_pays_its_casts(void **state)
     assert_int_equal(r.op_count, 30);
     f->context.argument = "sideways";
     r = fixture_run(f, "bf16");
-    refused(&r, f, "takes no argument");
+    refused(&r, f, "takes no argument but autocast");
     fixture_free(f);
 }
 
@@ -381,7 +381,7 @@ static void pruning_needs_a_share(void **state)
     assert_true(r.energy_zero_at == 0); /* nothing pruned, nothing saved */
     f->context.assumptions = &nonsense;
     r = fixture_run(f, "pruning");
-    refused(&r, f, "between 0 and 1");
+    refused(&r, f, "above 0 and at most 0.99");
     f->context.argument = "0.25";
     r = fixture_run(f, "pruning");
     applied(&r);
@@ -455,7 +455,7 @@ static void threads_come_from_the_measured_curve(void **state)
     refused(&r, f, "no shape ran with 3 threads");
     f->context.argument = "many";
     r = fixture_run(f, "cpu-threads");
-    refused(&r, f, "takes a number");
+    refused(&r, f, "takes a whole number");
     fixture_free(f);
 }
 
@@ -507,11 +507,30 @@ static void every_rewrite_says_what_it_must(void **state)
         assert_true((*rewrite)->transform && tvg_rewrite_find((*rewrite)->name) == *rewrite);
         assert_true((*rewrite)->runs_on & (TVG_ON_CPU | TVG_ON_GPU));
         assert_int_equal((*rewrite)->nature == TVG_ASSUMPTION, (*rewrite)->assumption != NULL);
-        if ((*rewrite)->assumption)
-            assert_true((*rewrite)->assumption_low < (*rewrite)->assumption_high);
+        if ((*rewrite)->assumption) {
+            assert_true((*rewrite)->assumption_low < (*rewrite)->assumption_high && (*rewrite)->assumption_low < (*rewrite)->assumption_most);
+            assert_non_null(strstr((*rewrite)->assumption_asks, (*rewrite)->assumption)); /* how to give it a value */
+        }
     }
     assert_int_equal(count, 18);
     assert_null(tvg_rewrite_find("magic"));
+}
+
+static void what_a_rewrite_is_called_with(void **state)
+{
+    (void)state;
+    static const struct { const char *name, *good, *bad, *why; } calls[] = {
+        {"bf16", "autocast", "sideways", "autocast"}, {"tf32", NULL, "autocast", "no argument"}, {"cuda-graphs", NULL, "1", "no argument"},
+        {"cpu-threads", "8", "2.5", "whole number"}, {"cpu-threads", "1", "0", "whole number"}, {"batching", "8", "1", "above 1 and at most 1024"},
+        {"pruning", "0.3", "half", "prune"}, {"sparsity-2-4", "2", "-1", "at most 2"}, {"pruning", "0.99", "nan", "a number"}};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        char why[128] = "";
+        const struct tvg_rewrite *rewrite = tvg_rewrite_find(calls[i].name);
+        assert_true(tvg_rewrite_accepts(rewrite, calls[i].good, why, sizeof why) && !why[0]);
+        assert_false(tvg_rewrite_accepts(rewrite, calls[i].bad, why, sizeof why));
+        assert_non_null(strstr(why, calls[i].why));
+        assert_non_null(strstr(why, calls[i].bad));
+    }
 }
 
 /* No rewrite may fail on a profile without ops, without a GPU file, or whose groups point nowhere. */
@@ -552,7 +571,7 @@ int main(void)
         cmocka_unit_test(merged_qkv_saves_the_input_read_twice), cmocka_unit_test(gate_and_up_of_different_widths_merge),
         cmocka_unit_test(batching_reads_the_weight_once), cmocka_unit_test(matrix_vector_calls_become_a_product), cmocka_unit_test(pruning_needs_a_share),
         cmocka_unit_test(sparsity_is_for_gpu_units), cmocka_unit_test(threads_come_from_the_measured_curve), cmocka_unit_test(repeated_calls_are_a_hint_only),
-        cmocka_unit_test(every_rewrite_says_what_it_must), cmocka_unit_test(odd_profiles_are_survived),
+        cmocka_unit_test(every_rewrite_says_what_it_must), cmocka_unit_test(what_a_rewrite_is_called_with), cmocka_unit_test(odd_profiles_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
