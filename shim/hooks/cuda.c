@@ -28,13 +28,13 @@ static void replace(const char *symbol, void **function, int version)
 {
     if (!symbol || !function || !*function)
         return;
+    static const char *const as_asked[] = {"cuInit", "cuGetProcAddress_v2", "cuLaunchKernel", "cuLaunchKernelEx", "cuLaunchCooperativeKernel", "cuGraphLaunch"};
     const char *name = NULL;
-    if (strcmp(symbol, "cuInit") == 0)
-        name = "cuInit";
-    else if (strcmp(symbol, "cuGetProcAddress") == 0)
+    if (strcmp(symbol, "cuGetProcAddress") == 0)
         name = version >= 12000 ? "cuGetProcAddress_v2" : "cuGetProcAddress";
-    else if (strcmp(symbol, "cuGetProcAddress_v2") == 0)
-        name = symbol;
+    for (size_t i = 0; !name && i < sizeof as_asked / sizeof as_asked[0]; i++)
+        if (strcmp(symbol, as_asked[i]) == 0)
+            name = symbol;
     const struct tvg_catch *catch = name ? tvg_catch_by_name(name) : NULL;
     if (catch && !tvg_is_own(*function))
         *function = tvg_catch_bind(catch, *function);

@@ -21,6 +21,7 @@
 #include "cupti_abi.h"
 #include "cupti_launches.h"
 #include "gpu.h"
+#include "kernel_windows.h"
 #include "tables.h"
 
 typedef void request_buffer(uint8_t **buffer, size_t *size, size_t *max_records);
@@ -60,7 +61,7 @@ struct kernel_slot {
     bool used;
 };
 static struct kernel_slot *kernel_cache;
-static uint64_t dropped_records;
+static uint64_t dropped_records, kernels_decoded;
 
 static void on_request(uint8_t **buffer, size_t *size, size_t *max_records)
 {
@@ -113,12 +114,17 @@ static void put_row(uint32_t device, const struct tvg_kernel *row)
 static void put_activity(struct tvg_kernel *row, uint32_t correlation, uint64_t node, uint32_t device)
 {
     struct tvg_launch launch;
+    bool kernel = row->bytes == 0;
     row->cause = TVG_OP_ID_NONE;
     if (tvg_launch_of(correlation, &launch)) {
         row->launch_ns = launch.start_ns;
         row->tid = launch.tid;
         row->cause = launch.cause;
+    } else if (kernel && tvg_windows_begun()) { /* CUPTI was still, or already, recording between two windows */
+        tvg_windows_outside(row->start_ns);
+        return;
     }
+    kernels_decoded += kernel;
     if (node) {
         bool first;
         row->cause = tvg_node_cause(node, &first);
@@ -216,6 +222,7 @@ static void on_complete(void *context, uint32_t stream, uint8_t *buffer, size_t 
             take_record(record);
         for (uint32_t device = 0; device < DEVICES; device++)
             write_rows(device);
+        tvg_windows_decoded(kernels_decoded);
         size_t dropped = 0;
         if (cupti.GetNumDroppedRecords && cupti.GetNumDroppedRecords(context, stream, &dropped) == CUPTI_OK && dropped) {
             dropped_records += dropped;
@@ -229,13 +236,16 @@ static void on_complete(void *context, uint32_t stream, uint8_t *buffer, size_t 
     errno = saved;
 }
 
+static void flush(void) { cupti.FlushAll(0); }
+
 static void flush_loop(void)
 {
     while (atomic_load_explicit(&active, memory_order_acquire)) {
-        struct timespec pause = {0, FLUSH_MS * 1000000L};
+        uint64_t wait_ns = tvg_windows_step(), longest = FLUSH_MS * 1000000u;
+        struct timespec pause = {0, (long)(wait_ns < longest ? wait_ns : longest)};
         nanosleep(&pause, NULL);
         if (atomic_load_explicit(&active, memory_order_acquire))
-            cupti.FlushAll(0);
+            flush();
     }
 }
 
@@ -243,6 +253,7 @@ static void end_recording(bool forced)
 {
     if (getpid() != owner || !atomic_exchange(&active, false))
         return;
+    tvg_windows_stop();
     cupti.FlushAll(forced ? CUPTI_FLUSH_FORCED : 0);
     pthread_mutex_lock(&drain);
     for (uint32_t device = 0; device < DEVICES; device++)
@@ -251,18 +262,32 @@ static void end_recording(bool forced)
 }
 
 /* Registered after cuInit, so that it runs before the driver's own exit handlers. */
-static void at_exit(void) { end_recording(true); }
+static void at_exit(void)
+{
+    end_recording(true);
+    if (getpid() == owner)
+        tvg_windows_end();
+}
 
 static const int kinds[] = {CUPTI_KIND_CONCURRENT_KERNEL, CUPTI_KIND_MEMCPY, CUPTI_KIND_MEMSET};
 
-/* While the host has paused the recording, its launches cost nothing. */
+/* While recording is off, launches cost nothing. No record is made of a launch that was not seen: callbacks are on first, and off last. */
+static bool set_recording(bool on)
+{
+    bool done = true;
+    if (on)
+        tvg_launches_enable(true);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        done &= (on ? cupti.Enable(kinds[i]) : cupti.Disable(kinds[i])) == CUPTI_OK || i > 0; /* copies may be refused from the start */
+    if (!on || !done)
+        tvg_launches_enable(false);
+    return done;
+}
+
 static void cupti_pause(bool paused)
 {
-    if (!atomic_load(&active) || getpid() != owner)
-        return;
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        paused ? cupti.Disable(kinds[i]) : cupti.Enable(kinds[i]);
-    tvg_launches_enable(!paused);
+    if (atomic_load(&active) && getpid() == owner)
+        tvg_windows_pause(paused);
 }
 
 static atomic_bool taken_by_host;
@@ -356,6 +381,7 @@ static bool cupti_start(void)
     for (size_t i = 1; i < sizeof kinds / sizeof kinds[0]; i++)
         if ((result = cupti.Enable(kinds[i])) != CUPTI_OK)
             refuse("copies", result);
+    tvg_windows_start(&(struct tvg_windows_switch){set_recording, flush});
     atomic_store_explicit(&active, true, memory_order_release);
     atexit(at_exit);
     if (!tvg_source_thread(flush_loop))
@@ -365,4 +391,5 @@ static bool cupti_start(void)
 
 static void cupti_stop(void) { end_recording(true); }
 
-const struct tvg_source tvg_source_cupti = {.name = "cupti", .by_default = true, .with_cuda = true, .start = cupti_start, .pause = cupti_pause, .stop = cupti_stop};
+const struct tvg_source tvg_source_cupti = {.name = "cupti", .by_default = true, .with_cuda = true, .prepare = tvg_windows_configure, .start = cupti_start,
+                                            .pause = cupti_pause, .stop = cupti_stop};

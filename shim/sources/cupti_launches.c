@@ -14,6 +14,7 @@
 #include "../record/sys.h"
 #include "cupti_abi.h"
 #include "gpu.h"
+#include "kernel_windows.h"
 #include "tables.h"
 
 typedef void callback(void *context, int domain, uint32_t id, const void *data);
@@ -30,6 +31,7 @@ static __thread struct {
     uint32_t cause;    /* op id + 1; 0: in none */
     struct tvg_call *call; /* the guard's call when it began: an exception that leaves the call takes that away */
     uint32_t captured; /* kernel nodes made since it began */
+    uint32_t window;   /* that was open when it began: what it launches is in it, whatever has become of it */
     uint32_t tid;
 } in_call __attribute__((tls_model("initial-exec")));
 
@@ -147,14 +149,15 @@ static void on_callback(void *context, int domain, uint32_t id, const void *data
     int saved = errno;
     if (domain == CUPTI_DOMAIN_DRIVER) {
         const struct cupti_callback_data *call = data;
-        if (call->site == CUPTI_SITE_ENTER) {
+        uint32_t cause = cause_now();
+        if (call->site == CUPTI_SITE_ENTER && (cause ? in_call.window : tvg_window_now())) {
             struct place *place = &launches[call->correlation & (LAUNCHES - 1)];
             if (!in_call.tid)
                 in_call.tid = (uint32_t)tvg_sys_gettid();
             atomic_store_explicit(&place->correlation, 0, memory_order_relaxed);
             atomic_thread_fence(memory_order_release);
             place->tid = in_call.tid;
-            place->cause = cause_now();
+            place->cause = cause;
             place->start_ns = tvg_mono_ns();
             atomic_store_explicit(&place->correlation, call->correlation, memory_order_release);
         }
@@ -239,6 +242,7 @@ void tvg_gpu_launches_begin(uint32_t op_id)
     in_call.cause = op_id == TVG_OP_ID_NONE ? 0 : op_id + 1;
     in_call.call = tvg_guard.call;
     in_call.captured = 0;
+    in_call.window = tvg_window_now();
 }
 
 bool tvg_gpu_launches_end(void)

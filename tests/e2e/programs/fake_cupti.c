@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,8 +13,15 @@ static void (*complete)(void *, uint32_t, uint8_t *, size_t, size_t);
 static uint64_t (*now)(void);
 static uint8_t *buffer;
 static size_t size, used;
+static uint64_t last_end;    /* of the records in it */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* launches and flushes come from different threads */
 static uint32_t correlation;
 static int enabled[64], registrations;
+static int callback[1024];   /* ids of driver calls that are called back */
+static int serial;           /* one kernel after the other */
+static uint64_t card_free;   /* when it has ended what it has */
+static fake_launch *route;   /* the driver's door, as the process was given it */
+static struct fake_total totals[FAKE_TOTALS];
 static void (*subscribed)(void *, int, uint32_t, const void *);
 static uint64_t node_count;  /* nodes made so far: a node's id, and its handle */
 static uint64_t capture[64]; /* the graph being captured, or captured */
@@ -40,7 +48,13 @@ int cuptiSubscribe(void **handle, void *function, void *context)
     return 0;
 }
 int cuptiUnsubscribe(void *handle) { (void)handle; subscribed = NULL; return 0; }
-int cuptiEnableCallback(uint32_t on, void *handle, int domain, uint32_t id) { (void)on, (void)handle, (void)domain, (void)id; return 0; }
+int cuptiEnableCallback(uint32_t on, void *handle, int domain, uint32_t id) 
+{
+    (void)handle;
+    if (domain == CUPTI_DOMAIN_DRIVER && id < 1024)
+        callback[id] = (int)on;
+    return 0;
+}
 int cuptiGetGraphNodeId(void *node, uint64_t *id) { *id = (uint64_t)(uintptr_t)node; return 0; }
 int cuptiGetResultString(int result, const char **text) { (void)result; *text = "CUPTI_ERROR_INSUFFICIENT_PRIVILEGES"; return 0; }
 
@@ -60,14 +74,16 @@ int cuptiActivityGetNextRecord(uint8_t *b, size_t valid, void **record)
 }
 int cuptiActivityFlushAll(uint32_t flag)
 {
-    (void)flag;
-    if (buffer && used) {
-        uint8_t *full = buffer;
-        size_t bytes = used;
+    pthread_mutex_lock(&lock);
+    uint8_t *full = used && (flag || last_end <= now()) ? buffer : NULL; /* unless forced, no buffer that holds what has not ended */
+    size_t bytes = used;
+    if (full) {
         buffer = NULL;
         used = 0;
-        complete(NULL, 0, full, size, bytes);
     }
+    pthread_mutex_unlock(&lock);
+    if (full)
+        complete(NULL, 0, full, size, bytes);
     return 0;
 }
 static void put(const void *record, size_t bytes)
@@ -76,23 +92,50 @@ static void put(const void *record, size_t bytes)
         size_t most;
         request(&buffer, &size, &most);
     }
-    if (!buffer || used + bytes > size)
+    if (buffer && used + bytes > size) {
+        complete(NULL, 0, buffer, size, used);
+        used = 0;
+        request(&buffer, &size, &(size_t){0});
+    }
+    if (!buffer)
         return;
     memcpy(buffer + used, record, bytes);
     used += bytes;
 }
+static void count(const char *name, uint64_t ns)
+{
+    for (int i = 0; i < FAKE_TOTALS; i++)
+        if (!totals[i].name || strcmp(totals[i].name, name) == 0) {
+            totals[i].name = name;
+            totals[i].count++;
+            totals[i].ns += ns;
+            return;
+        }
+}
+const struct fake_total *fake_cupti_totals(void) { return totals; }
+/* A kernel runs, recorded or not. */
 static void put_kernel(const char *name, uint64_t at, uint64_t ns, int blocks, uint64_t node)
 {
+    count(name, ns);
+    if (serial) {
+        at = at > card_free ? at : card_free;
+        card_free = at + ns;
+    }
+    if (!enabled[CUPTI_KIND_CONCURRENT_KERNEL] || !request)
+        return;
+    pthread_mutex_lock(&lock);
     uint8_t bytes[216] = {0};
     struct cupti_kernel kernel = {.kind = CUPTI_KIND_CONCURRENT_KERNEL, .registers = 32, .start = at, .end = at + ns, .device = 0, .stream = 7, .grid = {blocks, 1, 1}, .block = {128, 1, 1},
                                   .correlation = correlation, .name = name, .graph_node = node, .graph = node ? 2 : 0};
     memcpy(bytes, &kernel, sizeof kernel);
     put(bytes, sizeof bytes);
+    last_end = at + ns;
+    pthread_mutex_unlock(&lock);
 }
 static void say_driver(uint32_t id)
 {
     struct cupti_callback_data data = {.site = CUPTI_SITE_ENTER, .correlation = ++correlation};
-    if (subscribed)
+    if (subscribed && callback[id])
         subscribed(NULL, CUPTI_DOMAIN_DRIVER, id, &data);
 }
 static void say_node(uint32_t id, uint64_t node, uint64_t original)
@@ -102,7 +145,7 @@ static void say_node(uint32_t id, uint64_t node, uint64_t original)
     if (subscribed)
         subscribed(NULL, CUPTI_DOMAIN_RESOURCE, id, &resource);
 }
-void fake_cupti_launch(const char *name, uint64_t ns, int blocks)
+void fake_cupti_run(const char *name, uint64_t ns, int blocks)
 {
     if (capturing) {
         say_driver(307);
@@ -111,10 +154,22 @@ void fake_cupti_launch(const char *name, uint64_t ns, int blocks)
         say_node(CUPTI_RESOURCE_GRAPHNODE_CREATED, node_count, 0);
         return;
     }
-    if (!enabled[CUPTI_KIND_CONCURRENT_KERNEL] || !request)
+    if (!now)
         return;
     say_driver(307);
     put_kernel(name, now() + 1000, ns, blocks, 0);
+}
+void fake_cupti_launch(const char *name, uint64_t ns, int blocks)
+{
+    if (route)
+        route((void *)(uintptr_t)name, (unsigned)blocks, 1, 1, 128, 1, 1, (unsigned)ns, NULL, NULL, NULL);
+    else
+        fake_cupti_run(name, ns, blocks);
+}
+void fake_cupti_serial(fake_launch *through)
+{
+    serial = 1;
+    route = through;
 }
 void fake_cupti_capture(int on)
 {
@@ -130,5 +185,5 @@ void fake_cupti_replay(void)
     say_driver(514);
     uint64_t at = now() + 1000;
     for (int i = 0; i < captured; i++, at += 60000)
-        put_kernel(capture_name[i], at, 50000, 64, capture[i]);
+        put_kernel(capture_name[i], at, serial ? 1500 : 50000, 64, capture[i]);
 }
