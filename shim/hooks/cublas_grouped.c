@@ -4,10 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../intercept/wrapper.h"
-#include "../record/record.h"
-#include "../sources/gpu.h"
 #include "blas.h"
+#include "gpu_call.h"
 
 struct groups {
     const int32_t *transa, *transb;
@@ -68,25 +66,17 @@ static bool is_wide(const struct tvg_entry *entry)
     return length > 3 && strcmp(entry->name + length - 3, "_64") == 0;
 }
 
-/* Records what `run` calls; `count` is an int in the forms that are not wide, so that the upper half of its register says nothing. */
-#define GROUPED(RUN, TYPES)                                                                                                      \
-    TVG_TAKE_ENTRY(entry);                                                                                                       \
-    void *const caller = __builtin_return_address(0);                                                                            \
-    struct tvg_call call __attribute__((cleanup(tvg_call_release)));                                                             \
-    const bool recording = tvg_call_begin(&call, __builtin_frame_address(0));                                                    \
-    void *target = tvg_target(entry, caller);                                                                                    \
-    if (!recording) return RUN;                                                                                                  \
-    struct groups groups = {transa, transb, m, n, k, lda, ldb, ldc, sizes, is_wide(entry) ? count : (int32_t)count, TYPES, is_wide(entry)}; \
-    struct tvg_key key;                                                                                                          \
-    pack(&key, entry, &groups, caller);                                                                                          \
-    struct tvg_slot *slot = tvg_slot_find(&call, entry, &key);                                                                   \
-    tvg_gpu_launches_begin(slot ? slot->op_id : TVG_OP_ID_NONE);                                                                 \
-    call.start = tvg_now();                                                                                                      \
-    const int status = RUN;                                                                                                      \
-    const bool ran = tvg_gpu_launches_end();                                                                                     \
-    if (status != 0) tvg_gpu_call_failed(entry, status);                                                                         \
-    else if (slot && ran) tvg_call_end(&call, slot, a, b, c);                                                                    \
-    return status;
+static struct tvg_slot *slot_of(struct tvg_call *call, const struct tvg_entry *entry, const void *caller, const struct groups *groups)
+{
+    struct tvg_key key;
+    pack(&key, entry, groups, caller);
+    return tvg_slot_find(call, entry, &key);
+}
+
+/* `count` is an int in the forms that are not wide, so that the upper half of its register says nothing. */
+#define GROUPED(RUN, TYPES)                                                                                                                             \
+    TVG_GPU_STATUS_BODY(RUN, slot_of(&call, entry, caller, &(struct groups){transa, transb, m, n, k, lda, ldb, ldc, sizes, is_wide(entry) ? count : (int32_t)count, \
+                                                                            TYPES, is_wide(entry)}), a, b, c)
 
 enum { F32 = 0, F64 = 1, COMPUTE_F32 = 68, COMPUTE_F64 = 70 }; /* cudaDataType, cublasComputeType */
 
@@ -96,14 +86,14 @@ grouped tvg_hook_cublasSgemmGrouped, tvg_hook_cublasDgemmGrouped;
 TVG_HOOK_BODY int tvg_hook_cublasSgemmGrouped(void *handle, const int32_t *transa, const int32_t *transb, const void *m, const void *n, const void *k, const void *alpha,
                                               const void *a, const void *lda, const void *b, const void *ldb, const void *beta, void *c, const void *ldc, int64_t count, const void *sizes)
 {
-    GROUPED(((grouped *)(uintptr_t)target)(handle, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, count, sizes),
-            F32 | F32 << 8 | F32 << 16 | COMPUTE_F32 << 24)
+    GROUPED(TVG_FUNCTION(grouped, target)(handle, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, count, sizes),
+            F32 | F32 << 8 | F32 << 16 | COMPUTE_F32 << 24);
 }
 TVG_HOOK_BODY int tvg_hook_cublasDgemmGrouped(void *handle, const int32_t *transa, const int32_t *transb, const void *m, const void *n, const void *k, const void *alpha,
                                               const void *a, const void *lda, const void *b, const void *ldb, const void *beta, void *c, const void *ldc, int64_t count, const void *sizes)
 {
-    GROUPED(((grouped *)(uintptr_t)target)(handle, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, count, sizes),
-            F64 | F64 << 8 | F64 << 16 | COMPUTE_F64 << 24)
+    GROUPED(TVG_FUNCTION(grouped, target)(handle, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, count, sizes),
+            F64 | F64 << 8 | F64 << 16 | COMPUTE_F64 << 24);
 }
 
 typedef int grouped_ex(void *handle, const int32_t *transa, const int32_t *transb, const void *m, const void *n, const void *k, const void *alpha, const void *a, int typea,
@@ -113,6 +103,6 @@ TVG_HOOK_BODY int tvg_hook_cublasGemmGroupedBatchedEx(void *handle, const int32_
                                                       const void *a, int typea, const void *lda, const void *b, int typeb, const void *ldb, const void *beta, void *c, int typec,
                                                       const void *ldc, int64_t count, const void *sizes, int compute)
 {
-    GROUPED(((grouped_ex *)(uintptr_t)target)(handle, transa, transb, m, n, k, alpha, a, typea, lda, b, typeb, ldb, beta, c, typec, ldc, count, sizes, compute),
-            (uint32_t)(typea & 0xff) | (uint32_t)(typeb & 0xff) << 8 | (uint32_t)(typec & 0xff) << 16 | (uint32_t)(compute & 0xff) << 24)
+    GROUPED(TVG_FUNCTION(grouped_ex, target)(handle, transa, transb, m, n, k, alpha, a, typea, lda, b, typeb, ldb, beta, c, typec, ldc, count, sizes, compute),
+            (uint32_t)(typea & 0xff) | (uint32_t)(typeb & 0xff) << 8 | (uint32_t)(typec & 0xff) << 16 | (uint32_t)(compute & 0xff) << 24);
 }

@@ -1,15 +1,12 @@
 /* cublasLtMatmul: what it computes lies in descriptors, read through cuBLASLt's own accessors, found beside the real function.
  * Key: word 1 m | n << 32, word 2 k | batch << 32, word 3 types and layout, word 4 leading dimensions as a hash | epilogue << 32. */
 #include <dlfcn.h>
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "../intercept/wrapper.h"
-#include "../record/record.h"
-#include "../sources/gpu.h"
 #include "blas.h"
+#include "gpu_call.h"
 
 typedef int get_attribute(const void *descriptor, int attribute, void *out, size_t size, size_t *written);
 static _Atomic(get_attribute *) get_layout, get_product;
@@ -87,19 +84,11 @@ static bool prepare(const void *code)
 typedef int matmul(void *handle, void *product, const void *alpha, const void *a, void *a_layout, const void *b, void *b_layout, const void *beta,
                    const void *c, void *c_layout, void *d, void *d_layout, const void *algorithm, void *workspace, size_t workspace_bytes, void *stream);
 
-matmul tvg_hook_cublasLtMatmul;
-TVG_HOOK_BODY int tvg_hook_cublasLtMatmul(void *handle, void *product, const void *alpha, const void *a, void *a_layout, const void *b, void *b_layout,
-                                          const void *beta, const void *c, void *c_layout, void *d, void *d_layout, const void *algorithm, void *workspace,
-                                          size_t workspace_bytes, void *stream)
+static struct tvg_slot *slot_of(struct tvg_call *call, const struct tvg_entry *entry, const void *target, const void *caller, const void *product, const void *a_layout,
+                                const void *b_layout, const void *d_layout)
 {
-    TVG_TAKE_ENTRY(entry);
-    void *const caller = __builtin_return_address(0);
-    void *target = tvg_target(entry, caller);
-    matmul *real = (matmul *)(uintptr_t)target;
-    struct tvg_call call __attribute__((cleanup(tvg_call_release)));
-    if (!tvg_call_begin(&call, __builtin_frame_address(0)) || !prepare(target))
-        return real(handle, product, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout, algorithm, workspace, workspace_bytes, stream);
-    int saved = errno;
+    if (!prepare(target))
+        return NULL;
     get_attribute *layout = atomic_load_explicit(&get_layout, memory_order_acquire), *of_product = atomic_load(&get_product);
     uint64_t transa = read_attribute(of_product, product, PRODUCT_TRANSA, 4, 0), transb = read_attribute(of_product, product, PRODUCT_TRANSB, 4, 0);
     uint64_t rows = read_attribute(layout, d_layout, LAYOUT_ROWS, 8, 0), columns = read_attribute(layout, d_layout, LAYOUT_COLS, 8, 0);
@@ -113,15 +102,15 @@ TVG_HOOK_BODY int tvg_hook_cublasLtMatmul(void *handle, void *product, const voi
                                (read_attribute(of_product, product, PRODUCT_COMPUTE, 4, 0) & 0xff) << 24 | (transa & 3) << 32 | (transb & 3) << 34 |
                                (uint64_t)(order == 1) << 36,
                            (uint32_t)leading | read_attribute(of_product, product, PRODUCT_EPILOGUE, 4, 1) << 32, (uintptr_t)caller}};
-    errno = saved;
-    struct tvg_slot *slot = tvg_slot_find(&call, entry, &key);
-    tvg_gpu_launches_begin(slot ? slot->op_id : TVG_OP_ID_NONE);
-    call.start = tvg_now();
-    int status = real(handle, product, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout, algorithm, workspace, workspace_bytes, stream);
-    bool ran = tvg_gpu_launches_end();
-    if (slot && status == 0 && ran)
-        tvg_call_end(&call, slot, a, b, d);
-    else if (status != 0)
-        tvg_gpu_call_failed(entry, status);
-    return status;
+    return tvg_slot_find(call, entry, &key);
+}
+
+matmul tvg_hook_cublasLtMatmul;
+TVG_HOOK_BODY int tvg_hook_cublasLtMatmul(void *handle, void *product, const void *alpha, const void *a, void *a_layout, const void *b, void *b_layout,
+                                          const void *beta, const void *c, void *c_layout, void *d, void *d_layout, const void *algorithm, void *workspace,
+                                          size_t workspace_bytes, void *stream)
+{
+    TVG_GPU_STATUS_BODY(TVG_FUNCTION(matmul, target)(handle, product, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout, algorithm, workspace, workspace_bytes,
+                                                     stream),
+                        slot_of(&call, entry, target, caller, product, a_layout, b_layout, d_layout), a, b, d);
 }

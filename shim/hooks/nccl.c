@@ -6,9 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../intercept/wrapper.h"
-#include "../record/record.h"
-#include "../sources/gpu.h"
+#include "gpu_call.h"
 
 /* Bytes that this rank reads and writes, in counts of the call's `count`: r is the number of ranks. */
 static const struct { const char *name; bool reads, reads_all, writes, writes_all; } collectives[] = {
@@ -77,30 +75,25 @@ static bool postpone(const struct tvg_slot *slot, uint64_t start, const void *se
     return true;
 }
 
+/* `extra`: the operator, root or peer. */
+static struct tvg_slot *slot_of(struct tvg_call *call, const struct tvg_entry *entry, const void *target, const void *caller, size_t count, int type, const void *comm,
+                                unsigned extra)
+{
+    struct tvg_key key = {{entry->number, count, (uint64_t)(type & 0xff) | (uint64_t)(uint32_t)ranks_of(target, comm) << 8 | (uint64_t)extra << 40, 0, 0, (uintptr_t)caller}};
+    return tvg_slot_find(call, entry, &key);
+}
+
 /* Common to all: what differs is how the real function is called. */
-#define COLLECTIVE(RUN, SEND, RECEIVE, EXTRA)                                                                                              \
-    TVG_TAKE_ENTRY(entry);                                                                                                                 \
-    void *const caller = __builtin_return_address(0), *const target = tvg_target(entry, caller);                                           \
-    struct tvg_call call __attribute__((cleanup(tvg_call_release)));                                                                       \
-    if (!tvg_call_begin(&call, __builtin_frame_address(0))) return RUN;                                                                    \
-    int saved = errno;                                                                                                                     \
-    struct tvg_key key = {{entry->number, count, (uint64_t)(type & 0xff) | (uint64_t)(uint32_t)ranks_of(target, comm) << 8 | (uint64_t)(EXTRA) << 40, 0, 0, (uintptr_t)caller}}; \
-    errno = saved;                                                                                                                         \
-    struct tvg_slot *slot = tvg_slot_find(&call, entry, &key);                                                                             \
-    tvg_gpu_launches_begin(slot ? slot->op_id : TVG_OP_ID_NONE);                                                                           \
-    call.start = tvg_now();                                                                                                                \
-    const int status = RUN;                                                                                                                \
-    const bool ran = tvg_gpu_launches_end();                                                                                               \
-    if (status != 0) tvg_gpu_call_failed(entry, status);                                                                                   \
-    else if (slot && ran && !postpone(slot, call.start, SEND, RECEIVE)) tvg_call_end(&call, slot, SEND, NULL, RECEIVE);                    \
-    return status;
+#define COLLECTIVE(RUN, SEND, RECEIVE, EXTRA)                                                                                                   \
+    TVG_GPU_BODY(int, RUN, slot_of(&call, entry, target, caller, count, type, comm, EXTRA), returned, postpone(slot, call.start, SEND, RECEIVE), \
+                 SEND, NULL, RECEIVE)
 
 /* ncclAllReduce, ncclReduceScatter (`which` is the operator), ncclBroadcast (the root) */
 typedef int rooted(const void *send, void *receive, size_t count, int type, int which, void *comm, void *stream);
 rooted tvg_hook_nccl_rooted;
 TVG_HOOK_BODY int tvg_hook_nccl_rooted(const void *send, void *receive, size_t count, int type, int which, void *comm, void *stream)
 {
-    COLLECTIVE(((rooted *)(uintptr_t)target)(send, receive, count, type, which, comm, stream), send, receive, (unsigned)which & 0xffff)
+    COLLECTIVE(TVG_FUNCTION(rooted, target)(send, receive, count, type, which, comm, stream), send, receive, (unsigned)which & 0xffff);
 }
 
 /* ncclReduce: an operator and a root */
@@ -108,7 +101,7 @@ typedef int reduce(const void *send, void *receive, size_t count, int type, int 
 reduce tvg_hook_nccl_reduce;
 TVG_HOOK_BODY int tvg_hook_nccl_reduce(const void *send, void *receive, size_t count, int type, int operation, int root, void *comm, void *stream)
 {
-    COLLECTIVE(((reduce *)(uintptr_t)target)(send, receive, count, type, operation, root, comm, stream), send, receive, ((unsigned)operation & 0xff) | ((unsigned)root & 0xffff) << 8)
+    COLLECTIVE(TVG_FUNCTION(reduce, target)(send, receive, count, type, operation, root, comm, stream), send, receive, ((unsigned)operation & 0xff) | ((unsigned)root & 0xffff) << 8);
 }
 
 /* ncclAllGather, ncclAlltoAll */
@@ -116,7 +109,7 @@ typedef int gather(const void *send, void *receive, size_t count, int type, void
 gather tvg_hook_nccl_gather;
 TVG_HOOK_BODY int tvg_hook_nccl_gather(const void *send, void *receive, size_t count, int type, void *comm, void *stream)
 {
-    COLLECTIVE(((gather *)(uintptr_t)target)(send, receive, count, type, comm, stream), send, receive, 0u)
+    COLLECTIVE(TVG_FUNCTION(gather, target)(send, receive, count, type, comm, stream), send, receive, 0u);
 }
 
 /* ncclSend, ncclRecv */
@@ -124,7 +117,7 @@ typedef int one_sided(void *buffer, size_t count, int type, int peer, void *comm
 one_sided tvg_hook_nccl_one_sided;
 TVG_HOOK_BODY int tvg_hook_nccl_one_sided(void *buffer, size_t count, int type, int peer, void *comm, void *stream)
 {
-    COLLECTIVE(((one_sided *)(uintptr_t)target)(buffer, count, type, peer, comm, stream), buffer, NULL, (unsigned)peer & 0xffff)
+    COLLECTIVE(TVG_FUNCTION(one_sided, target)(buffer, count, type, peer, comm, stream), buffer, NULL, (unsigned)peer & 0xffff);
 }
 
 int tvg_hook_ncclGroupStart(void);
@@ -143,10 +136,9 @@ TVG_HOOK_BODY int tvg_hook_ncclGroupEnd(void)
     if (group.depth > 0) group.depth--;
     if (group.depth || !group.count) return real();
     tvg_gpu_launches_begin(group.pending[0].op_id);
-    int status = real(), saved = errno;
-    bool ran = tvg_gpu_launches_end();
-    if (status != 0) tvg_gpu_call_failed(entry, status);
-    for (uint32_t i = 0; ran && status == 0 && i < group.count; i++) {
+    const int status = real(), saved = errno;
+    const bool ran = tvg_gpu_call_ran(entry, status);
+    for (uint32_t i = 0; ran && i < group.count; i++) {
         const struct pending *one = &group.pending[i];
         tvg_op_record(one->op_id, one->start, one->end, one->send, NULL, one->receive);
     }

@@ -1,8 +1,12 @@
-/* Open addressing with atomic keys: a place is claimed, filled, then named. */
+/* Open addressing with atomic keys: a place is claimed, filled, then named. A pool's object lies behind a word that says whether it is taken. */
 #include "registry.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "../record/sys.h"
 
 enum { PROBES = 256 };
 static const char gone, claimed; /* their addresses stand for places that can be used again, and for those being filled */
@@ -57,4 +61,35 @@ void *tvg_registry_take(struct tvg_registry *registry, const void *key)
     void *object = __atomic_load_n(&place->object, __ATOMIC_RELAXED);
     __atomic_store_n(&place->key, (const void *)&gone, __ATOMIC_RELEASE);
     return object;
+}
+
+static size_t stride_of(const struct tvg_pool *pool) { return sizeof(uint64_t) + (pool->bytes + 7u) / 8 * 8; }
+
+static char *memory_of(struct tvg_pool *pool)
+{
+    char *memory = __atomic_load_n(&pool->memory, __ATOMIC_ACQUIRE), *made;
+    if (memory || !(made = tvg_sys_memory(stride_of(pool) * pool->count)))
+        return memory;
+    if (__atomic_compare_exchange_n(&pool->memory, &memory, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return made;
+    munmap(made, stride_of(pool) * pool->count); /* another thread was first */
+    return memory;
+}
+
+void *tvg_pool_take(struct tvg_pool *pool)
+{
+    char *memory = memory_of(pool);
+    for (uint32_t tries = 0; memory && tries < pool->count; tries++) {
+        char *place = memory + stride_of(pool) * (__atomic_fetch_add(&pool->next, 1, __ATOMIC_RELAXED) % pool->count);
+        if (!__atomic_exchange_n((uint64_t *)(void *)place, 1, __ATOMIC_ACQUIRE))
+            return memset(place + sizeof(uint64_t), 0, pool->bytes);
+    }
+    return NULL;
+}
+
+void tvg_pool_give(struct tvg_pool *pool, void *object)
+{
+    (void)pool;
+    if (object)
+        __atomic_store_n((uint64_t *)object - 1, 0, __ATOMIC_RELEASE);
 }

@@ -20,4 +20,16 @@ void *tvg_registry_put(struct tvg_registry *registry, const void *key, void *obj
 /* Takes away what was put for `key`; NULL when nothing was. */
 void *tvg_registry_take(struct tvg_registry *registry, const void *key);
 
+/* Objects for a registry, all of one size: mapped when the first is asked for, used again when given back. */
+struct tvg_pool {
+    uint32_t bytes, count; /* of an object; how many there are */
+    uint32_t next;
+    char *memory;
+};
+#define TVG_POOL(type, most) {.bytes = sizeof(type), .count = (most)}
+/* A zeroed object; NULL when all are in use, or there is no memory. Free of locks. */
+void *tvg_pool_take(struct tvg_pool *pool);
+/* Gives it back; nothing for NULL. */
+void tvg_pool_give(struct tvg_pool *pool, void *object);
+
 #endif

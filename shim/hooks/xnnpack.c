@@ -75,7 +75,6 @@ static const struct family {
 
 /* One of XNNPACK's operators. */
 struct operator {
-    int taken;
     const struct family *family;
     enum class class;
     bool shaped;
@@ -83,25 +82,15 @@ struct operator {
     struct tvg_op op;
     const void *a, *b, *c;
 };
-static struct operator operators[OPERATORS_MAX];
+static struct tvg_pool operators = TVG_POOL(struct operator, OPERATORS_MAX);
 static struct tvg_registry known;
 
 static struct operator *take(void)
 {
-    static unsigned next;
-    for (unsigned tries = 0; tries < OPERATORS_MAX; tries++) {
-        struct operator *operator = &operators[__atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % OPERATORS_MAX];
-        if (!__atomic_exchange_n(&operator->taken, 1, __ATOMIC_ACQUIRE))
-            return operator;
-    }
-    tvg_note("limit", "XNNPACK", "more operators than are remembered: those that came later are not counted");
-    return NULL;
-}
-
-static void give_back(struct operator *operator)
-{
-    if (operator)
-        __atomic_store_n(&operator->taken, 0, __ATOMIC_RELEASE);
+    struct operator *operator = tvg_pool_take(&operators);
+    if (!operator)
+        tvg_note("limit", "XNNPACK", "more operators than are remembered: those that came later are not counted");
+    return operator;
 }
 
 static const struct family *family_of(const char *name)
@@ -270,7 +259,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xnn_create_operator(uintptr_t a, uintptr_t b, u
         if (operator) {
             operator->family = family;
             describe(operator, form, name, argument, tvg_inline_code(target));
-            give_back(tvg_registry_put(&known, *made, operator));
+            tvg_pool_give(&operators, tvg_registry_put(&known, *made, operator));
         }
     } else if ((uint32_t)status == 0)
         tvg_note("found-not-catchable", name, "an operator of XNNPACK's whose types are not known: it is not counted");
@@ -316,7 +305,7 @@ delete_function tvg_hook_xnn_delete_operator;
 TVG_HOOK_BODY int tvg_hook_xnn_delete_operator(void *operator)
 {
     TVG_TAKE_ENTRY(entry);
-    give_back(tvg_registry_take(&known, operator));
+    tvg_pool_give(&operators, tvg_registry_take(&known, operator));
     return TVG_FUNCTION(delete_function, tvg_target(entry, NULL))(operator);
 }
 

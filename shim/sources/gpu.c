@@ -1,6 +1,7 @@
 /* When GPU sources start, and the threads that sources run on. */
 #include "gpu.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -20,9 +21,11 @@ void tvg_gpu_initialised(void)
 
 void tvg_gpu_call_failed(const struct tvg_entry *entry, int status)
 {
+    int saved = errno;
     char detail[48];
     snprintf(detail, sizeof detail, "returned status %d: not counted", status);
     tvg_note("failed-call", entry->name, detail);
+    errno = saved;
 }
 
 enum { THREAD_STACK = 256 * 1024 };

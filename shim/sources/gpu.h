@@ -13,7 +13,7 @@ void tvg_gpu_initialised(void);
  * run but was captured into a CUDA graph: then it is not to be recorded, each replay of its first kernel counts it. (True while CUPTI is not ours.) */
 void tvg_gpu_launches_begin(uint32_t op_id);
 bool tvg_gpu_launches_end(void);
-/* Says once for each function and status that a call returned an error: it computed nothing and is not recorded. */
+/* Says once for each function and status that a call returned an error: it computed nothing and is not recorded. Keeps errno. */
 struct tvg_entry;
 void tvg_gpu_call_failed(const struct tvg_entry *entry, int status);
 

@@ -324,22 +324,16 @@ static void print_body(const struct line *line, const struct element_type *type,
         printf("};\n");
     }
     bool status = line->convention == CUBLAS; /* a call that returns an error computed nothing */
-    if (status)
-        printf("    tvg_gpu_launches_begin(slot ? slot->op_id : TVG_OP_ID_NONE);\n");
-    printf("    call.start = tvg_now();\n    %sTVG_FUNCTION(real_%s, target)(", kept, body);
+    printf("    %s;\n    %sTVG_FUNCTION(real_%s, target)(", status ? "tvg_gpu_call_begin(&call, slot)" : "call.start = tvg_now()", kept, body);
     print_parameters(line, type, false);
-    printf(");\n%s    if (TVG_LIKELY(slot != NULL%s))\n        tvg_call_end(&call, slot", status ? "    const bool ran = tvg_gpu_launches_end();\n" : "",
-           status ? " && (int32_t)result == 0 && ran" : "");
+    printf(");\n    if (%sTVG_LIKELY(slot != NULL))\n        tvg_call_end(&call, slot", status ? "tvg_gpu_call_ran(entry, (int32_t)result) && " : "");
     for (char operand = 'a'; operand <= 'c'; operand++) {
         if (groups)
             printf(", first[%d]", operand - 'a');
         else
             printf(", %s", find_operand(line, operand) ? find_operand(line, operand)->name : "NULL");
     }
-    printf(");\n");
-    if (status)
-        printf("    else if ((int32_t)result != 0)\n        tvg_gpu_call_failed(entry, (int)result);\n");
-    printf("%s}\n\n", line->returns ? "    return result;\n" : "");
+    printf(");\n%s}\n\n", line->returns ? "    return result;\n" : "");
 }
 
 /* A spelling pattern applied to a name: @ is the name, ^ the name in upper case. */
@@ -801,7 +795,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (output == TO_C)
-        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/hooks/described.h\"\n#include \"shim/hooks/torch.h\"\n#include \"shim/intercept/inline.h\"\n#include \"shim/sources/gpu.h\"\n\n", argv[first]);
+        printf("/* Made by specgen from %s: change that instead. */\n#include \"shim/hooks/blas.h\"\n#include \"shim/hooks/described.h\"\n#include \"shim/hooks/torch.h\"\n#include \"shim/intercept/inline.h\"\n#include \"shim/hooks/gpu_call.h\"\n\n", argv[first]);
     for (int i = first; i < argc; i++) {
         type_count = spelling_count[0] = spelling_count[1] = 0;
         read_file(argv[i]);
