@@ -311,6 +311,7 @@ bool tvg_energy_price(struct tvg_energy **result, const struct tvg_profile *prof
         snprintf(energy->note, sizeof energy->note, "GPU calls were seen but no GPU activity was recorded: what they cost on the card is not known");
     else if (unpriced_gpu)
         snprintf(energy->note, sizeof energy->note, "GPU ops were seen but no GPU device file fits: they are not priced");
+    energy->parts_basis = energy->basis == TVG_BASIS_MEASURED ? TVG_BASIS_MODELLED : energy->basis;
     *result = energy;
     return true;
 }

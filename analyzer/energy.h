@@ -16,6 +16,7 @@ const char *tvg_charge_name(enum tvg_charge charge);
 struct tvg_energy {
     struct tvg_interval total;     /* J */
     enum tvg_basis basis;
+    enum tvg_basis parts_basis;    /* of every part of it: a meter measures the whole, how it is shared out is the model's */
     char boundary[24];             /* board, package, node, facility */
     struct tvg_interval idle;      /* floor (rest/awake) x time, as charged */
     struct tvg_interval other;     /* CPU work outside recorded ops, or the meter's unexplained remainder (said in `other_what`) */

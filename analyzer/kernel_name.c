@@ -2,10 +2,13 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "kernel_name.h"
+#include "result.h"
 
 #define TENSOR TVG_KERNEL_TENSOR
 #define FMA TVG_KERNEL_FMA
@@ -145,4 +148,86 @@ struct tvg_kernel_traits tvg_kernel_traits(const char *name)
         if (matches(name, rows[i].pattern))
             return (struct tvg_kernel_traits){rows[i].units, rows[i].compute, rows[i].role};
     return (struct tvg_kernel_traits){TVG_KERNEL_OTHER, TVG_TYPE_NONE, TVG_ROLE_UNKNOWN};
+}
+
+/* --- names for people ------------------------------------------------------------------------------------------------------- */
+
+/* What wraps the thing computed, and what only says where it lies or in which type: none of them is what a kernel computes. */
+static bool is_wrapper(const char *name, size_t length)
+{
+    static const char *const wrappers[] = {
+        "vectorized_elementwise_kernel", "unrolled_elementwise_kernel", "elementwise_kernel", "elementwise_kernel_with_index", "index_elementwise_kernel",
+        "_scatter_gather_elementwise_kernel", "distribution_elementwise_grid_stride_kernel", "reduce_kernel", "Kernel", "Kernel2", "ReduceOp", "func_wrapper_t",
+        "gpu_kernel_impl", "gpu_kernel_impl_nocast", "gpu_index_kernel", "UnaryFunctor", "AUnaryFunctor", "BUnaryFunctor", "BinaryFunctor", "binary_internal", "at", "native", "c10",
+        "std", "cutlass", "templates", "cuda", "detail", "memory", "Half", "BFloat16", NULL};
+    for (const char *const *word = wrappers; *word; word++)
+        if (strlen(*word) == length && memcmp(*word, name, length) == 0)
+            return true;
+    return false;
+}
+
+/* The identifier that begins at *at in a mangled name ("5scale"), which is then behind it; NULL: none begins there. Made-up namespaces are none. */
+static const char *identifier(const char **at, size_t *length)
+{
+    char *name;
+    if (!isdigit((unsigned char)**at) || **at == '0')
+        return NULL;
+    unsigned long wanted = strtoul(*at, &name, 10);
+    if (wanted > strlen(name) || !(isalpha((unsigned char)*name) || *name == '_'))
+        return NULL;
+    for (unsigned long i = 0; i < wanted; i++)
+        if (!isalnum((unsigned char)name[i]) && name[i] != '_')
+            return NULL;
+    *at = name + wanted;
+    *length = wanted;
+    return name;
+}
+
+/* Behind a literal ("Li128E"), a substitution or a parameter ("S0_", "T_"), which hold digits that begin no identifier; `at` itself otherwise. */
+static const char *skip(const char *at)
+{
+    const char *end = at + 1;
+    if (*at == 'L' && islower((unsigned char)at[1])) {
+        for (end = at + 2; isdigit((unsigned char)*end) || *end == 'n'; end++)
+            ;
+        return *end == 'E' && end > at + 2 ? end + 1 : at;
+    }
+    if (*at != 'S' && *at != 'T')
+        return at;
+    while (isdigit((unsigned char)*end) || isupper((unsigned char)*end))
+        end++;
+    return *end == '_' ? end + 1 : at;
+}
+
+char *tvg_kernel_title(char *out, size_t size, const char *name)
+{
+    char plain[256] = "";
+    size_t length, used = 0;
+    const char *at = strncmp(name, "_ZN", 3) == 0 ? name + 3 : strncmp(name, "_Z", 2) == 0 ? name + 2 : NULL, *part, *last = NULL;
+    size_t last_length = 0;
+    while (at && (part = identifier(&at, &length))) { /* its own, with the namespaces that it lies in */
+        if (strncmp(part, "_GLOBAL__N_", 11) != 0 && !(is_wrapper(part, length) && identifier(&(const char *){at}, &(size_t){0}))) {
+            used += (size_t)snprintf(plain + used, sizeof plain - used, "%s%.*s", used ? "::" : "", (int)length, part);
+            used = used < sizeof plain ? used : sizeof plain - 1;
+            last = part, last_length = length;
+        }
+        if (name[2] != 'N')
+            break;
+    }
+    bool wrapper = last && is_wrapper(last, last_length);
+    while (wrapper && *at) { /* the first argument that is none itself */
+        const char *behind = skip(at);
+        if (behind != at) {
+            at = behind;
+            continue;
+        }
+        part = identifier(&at, &length);
+        if (!part)
+            at++;
+        else if (strncmp(part, "_GLOBAL__N_", 11) != 0 && !is_wrapper(part, length)) {
+            snprintf(plain, sizeof plain, "%.*s", (int)length, part);
+            break;
+        }
+    }
+    return tvg_escape(out, size, last ? plain : name);
 }

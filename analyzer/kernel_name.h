@@ -17,5 +17,8 @@ struct tvg_kernel_traits {
 
 /* Traits of a kernel by its name (mangled or not; NULL: nothing known). Looks at the text alone, in time that is linear in its length. */
 struct tvg_kernel_traits tvg_kernel_traits(const char *name);
+/* What a kernel is for people, escaped: its name without template arguments ("cudnn::bn_fw_inf_1C11_kernel_NCHW"), or what a general kernel was made for
+ * ("GeluCUDAKernelImpl" of a vectorized_elementwise_kernel); a name that is not mangled as it is. Returns `out`. */
+char *tvg_kernel_title(char *out, size_t size, const char *name);
 
 #endif

@@ -30,6 +30,8 @@ static const struct tvg_usage usage = {
     .json = true,
     .details = "FLOP are 2 per real multiply-add and 8 per complex one; bytes are the least that must move: every operand once. s is summed over threads.\n"
                "J is the modelled energy above the package floor, scaled to the meter when there is one; its interval and basis are in --json.\n"
+               "GPU ops: above a card that is awake; the type is that of the kernel that ran. A kernel that no library call explains has its own name, and its\n"
+               "blocks and their threads (grid/block) for a shape.\n"
                "Prefixes are those of SI: 1.23m s is 1.23 milliseconds.",
 };
 
@@ -206,7 +208,10 @@ static const char *fit(char *out, size_t size, const char *name, int width)
 static const char *type_of(const struct tvg_op *op)
 {
     unsigned type = op->type_a == op->type_b || op->type_b == TVG_TYPE_NONE ? op->type_a : op->type_b;
-    return tvg_type_info(type)->name;
+    if (op->on_gpu && op->type_compute != TVG_TYPE_NONE) /* that of the kernel that ran: fp32 may be TF32 */
+        type = op->type_compute;
+    bool is_8_bit_float = type == TVG_TYPE_F8_E4M3 || type == TVG_TYPE_F8_E5M2; /* --json tells which: the column has four places */
+    return is_8_bit_float ? "fp8" : tvg_type_info(type)->name;
 }
 
 static const char *shape_of(char *out, size_t size, const struct tvg_op *op)
@@ -237,15 +242,32 @@ static void print_figures(const struct row *row)
            si(speed, row->seconds > 0 ? row->flop / row->seconds : 0), si(joules, row->joules.value));
 }
 
+/* A kernel's blocks and their threads; trace/op.h has the order. */
+static const char *grid_of(char *out, size_t size, const struct tvg_op *op)
+{
+    size_t used = 0;
+    for (int d = 0; d < 2; d++) {
+        const int64_t *extent = &op->dim[3 * d];
+        int last = 2;
+        while (last > 0 && extent[last] <= 1)
+            last--;
+        for (int i = 0; i <= last; i++)
+            used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? "x" : d ? "/" : "", (long long)extent[i]);
+    }
+    return out;
+}
+
 static void print_row(const struct row *row)
 {
-    char name[128], shape[600], cut[64], calls[32];
+    char name[128], title[256], shape[600], cut[64], calls[32];
     if (row->calls < 10000000)
         snprintf(calls, sizeof calls, "%llu", (unsigned long long)row->calls);
     else
         si(calls, (double)row->calls);
     if (row->name)
         printf("%7s %6llu %-34s", calls, (unsigned long long)row->ops, fit(name, sizeof name, row->name, 34));
+    else if (row->op->kind == TVG_KIND_KERNEL && row->op->name)
+        printf("%7s %-25s %15s", calls, fit(name, sizeof name, tvg_kernel_title(title, sizeof title, row->op->name), 25), fit(cut, sizeof cut, grid_of(shape, sizeof shape, row->op), 15));
     else
         printf("%7s %-20s %-4.4s %15s", calls, fit(name, sizeof name, text(row->op->function), 20), type_of(row->op),
                fit(cut, sizeof cut, shape_of(shape, sizeof shape, row->op), 15));
@@ -273,7 +295,7 @@ static void print_sum(const char *what, const struct row *row)
     print_figures(row);
 }
 
-static void print_text(const char *path, const struct tvg_profile *profile, const struct tvg_device *device, const struct tvg_energy *energy,
+static void print_text(const char *path, const struct tvg_profile *profile, const struct tvg_device *device, const struct tvg_device *gpu, const struct tvg_energy *energy,
                        const struct row *rows, uint32_t count, const struct request *request)
 {
     char shown[256];
@@ -282,8 +304,12 @@ static void print_text(const char *path, const struct tvg_profile *profile, cons
     for (uint32_t i = 0; i < count; i++)
         add_row(&total, &rows[i]);
     printf("%s%.80s%s\n", style.bold, tvg_escape(shown, sizeof shown, path), style.off);
-    printf("%llu calls of %llu ops. J: %s, %s%s, above the package floor.\n", (unsigned long long)total.calls, (unsigned long long)total.ops,
-           tvg_basis_name(energy->basis), device->name, device->guessed ? " (a guess)" : "");
+    bool boards = energy->board_seconds > 0;
+    const struct tvg_device *priced = boards ? gpu : device;
+    printf("%llu calls of %llu ops. J: %s, %s%s, above %s.\n", (unsigned long long)total.calls, (unsigned long long)total.ops,
+           tvg_basis_name(energy->parts_basis), priced->name, priced->guessed ? " (a guess)" : "", boards ? "a card that is awake" : "the package floor");
+    if (energy->meter_seconds > 0)
+        printf("The model, times %.2f to fit the meter (tvg report says how sure).\n", energy->meter_scale);
     if (profile->damage.ops_lost)
         printf("%llu more ops were lost while recording.\n", (unsigned long long)profile->damage.ops_lost);
     uint32_t limit = request->top > 0 && request->top < count ? (uint32_t)request->top : count;
@@ -341,6 +367,7 @@ static json_t *row_json(const struct row *row, const struct tvg_energy *energy)
     else {
         json_object_set_new(object, "library", string(op->library));
         json_object_set_new(object, "function", string(op->function));
+        json_object_set_new(object, "name", op->name ? string(op->name) : json_null());
         json_object_set_new(object, "kind", json_string(tvg_kind_name(op->kind)));
         json_object_set_new(object, "net", json_string(tvg_net_name(op->net)));
         json_object_set_new(object, "types", json_pack("[s, s, s, s]", tvg_type_info(op->type_a)->name, tvg_type_info(op->type_b)->name,
@@ -367,11 +394,11 @@ static json_t *row_json(const struct row *row, const struct tvg_energy *energy)
     json_object_set_new(object, "time_min_s", figure(row->seconds_min));
     json_object_set_new(object, "time_max_s", figure(row->seconds_max));
     json_object_set_new(object, "flop_per_s", figure(row->seconds > 0 ? row->flop / row->seconds : 0));
-    json_object_set_new(object, "energy_j", joules(row->joules, energy->basis));
+    json_object_set_new(object, "energy_j", joules(row->joules, energy->parts_basis));
     return object;
 }
 
-static void print_json(const char *path, const struct tvg_device *device, const struct tvg_energy *energy, const struct row *rows, uint32_t count,
+static void print_json(const char *path, const struct tvg_device *device, const struct tvg_device *gpu, const struct tvg_energy *energy, const struct row *rows, uint32_t count,
                        const struct request *request)
 {
     struct row total = {0};
@@ -380,10 +407,11 @@ static void print_json(const char *path, const struct tvg_device *device, const 
         add_row(&total, &rows[i]);
         json_array_append_new(list, row_json(&rows[i], energy));
     }
-    json_t *root = json_pack("{s:o, s:s, s:s, s:b, s:s, s:o, s:o}", "trace", string(path), "by", by_names[request->by], "device", device->name, "device_guessed",
-                             device->guessed, "boundary", energy->boundary, "rows", list, "totals",
+    const struct tvg_device *priced = energy->board_seconds > 0 ? gpu : device;
+    json_t *root = json_pack("{s:o, s:s, s:s, s:b, s:s, s:o, s:o}", "trace", string(path), "by", by_names[request->by], "device", priced->name, "device_guessed",
+                             priced->guessed, "boundary", energy->boundary, "rows", list, "totals",
                              json_pack("{s:I, s:I, s:o, s:o, s:o, s:o}", "ops", (json_int_t)total.ops, "count", (json_int_t)total.calls, "flop", figure(total.flop),
-                                       "bytes", figure(total.bytes), "time_s", figure(total.seconds), "energy_j", joules(total.joules, energy->basis)));
+                                       "bytes", figure(total.bytes), "time_s", figure(total.seconds), "energy_j", joules(total.joules, energy->parts_basis)));
     json_dumpf(root, stdout, JSON_INDENT(1));
     printf("\n");
     json_decref(root);
@@ -408,9 +436,9 @@ static bool show(const char *path, const struct request *request, struct tvg_err
             sorting = request->sort;
             qsort(rows, count, sizeof *rows, by_value);
             if (request->json)
-                print_json(path, device, energy, rows, count, request);
+                print_json(path, device, gpu, energy, rows, count, request);
             else
-                print_text(path, profile, device, energy, rows, count, request);
+                print_text(path, profile, device, gpu, energy, rows, count, request);
         }
         free(rows);
     }

@@ -79,8 +79,54 @@ static int by_op_and_occurrence(const void *x, const void *y)
     return (a->occurrence > b->occurrence) - (a->occurrence < b->occurrence);
 }
 
+/* Folded lines: frames and op, and the time of all samples that read alike. Several addresses in one function are one frame. */
+struct folded {
+    struct line {
+        char *text;
+        double ns;
+    } *lines;
+    size_t count, capacity;
+    bool failed; /* memory is out */
+};
+
+static void add_line(struct folded *folded, char *text, double ns)
+{
+    if (text && folded->count == folded->capacity) {
+        size_t capacity = folded->capacity ? 2 * folded->capacity : 256;
+        struct line *grown = realloc(folded->lines, capacity * sizeof *grown);
+        if (grown) {
+            folded->lines = grown;
+            folded->capacity = capacity;
+        }
+    }
+    if (!text || folded->count == folded->capacity) {
+        free(text);
+        folded->failed = true;
+        return;
+    }
+    folded->lines[folded->count++] = (struct line){text, ns};
+}
+
+static int by_text(const void *x, const void *y)
+{
+    return strcmp(((const struct line *)x)->text, ((const struct line *)y)->text);
+}
+
+static void print_lines(struct folded *folded)
+{
+    if (folded->count) qsort(folded->lines, folded->count, sizeof *folded->lines, by_text);
+    for (size_t i = 0; i < folded->count;) {
+        size_t first = i;
+        double ns = 0;
+        for (; i < folded->count && strcmp(folded->lines[i].text, folded->lines[first].text) == 0; i++) ns += folded->lines[i].ns;
+        printf("%s %.0f\n", folded->lines[first].text, 1e-3 * ns);
+    }
+    for (size_t i = 0; i < folded->count; i++) free(folded->lines[i].text);
+    free(folded->lines);
+}
+
 /* A frame's name: the function without the place in it, or library+offset where the function has no name; ';' would end a frame. */
-static void print_frame(struct tvg_symbols *symbols, const struct tvg_stacks *stacks, struct tvg_stack_frame frame)
+static void print_frame(FILE *out, struct tvg_symbols *symbols, const struct tvg_stacks *stacks, struct tvg_stack_frame frame)
 {
     char name[512], shown[2100];
     tvg_symbols_name(symbols, frame.library < stacks->library_count ? &stacks->libraries[frame.library] : NULL, frame.offset, name, sizeof name);
@@ -89,13 +135,26 @@ static void print_frame(struct tvg_symbols *symbols, const struct tvg_stacks *st
     tvg_escape(shown, sizeof shown, name);
     for (char *p = shown; *p; p++)
         if (*p == ';') *p = ':';
-    printf("%s;", shown);
+    fprintf(out, "%s;", shown);
 }
 
-static void print_op(const struct tvg_op *op)
+static void print_op(FILE *out, const struct tvg_op *op)
 {
     char shown[512];
-    printf("%s %" PRId64 "x%" PRId64 "x%" PRId64, tvg_escape(shown, sizeof shown, op->function ? op->function : "?"), op->m, op->n, op->k);
+    fprintf(out, "%s %" PRId64 "x%" PRId64 "x%" PRId64, tvg_escape(shown, sizeof shown, op->function ? op->function : "?"), op->m, op->n, op->k);
+}
+
+/* One sample's line, malloc'ed; `stack` NULL: none was sampled. NULL when memory is out. */
+static char *fold(struct tvg_symbols *symbols, const struct tvg_stacks *stacks, const struct tvg_stack *stack, const struct tvg_op *op)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return NULL;
+    for (uint32_t k = stack ? stack->frame_count : 0; k-- > 0;) print_frame(out, symbols, stacks, stack->frames[k]);
+    if (!stack) fputs("(no stack sampled);", out);
+    print_op(out, op);
+    return fclose(out) == 0 ? text : NULL;
 }
 
 bool tvg_dump_folded(const char *file, struct tvg_error *error)
@@ -105,6 +164,7 @@ bool tvg_dump_folded(const char *file, struct tvg_error *error)
     struct tvg_stacks *stacks = &trace.stacks;
     struct tvg_symbols *symbols = tvg_symbols_new();
     if (stacks->sample_count) qsort(stacks->samples, stacks->sample_count, sizeof *stacks->samples, by_op_and_occurrence);
+    struct folded folded = {0};
     uint32_t at = 0;
     for (uint32_t id = 0; symbols && id < trace.op_count; id++) {
         const struct op_total *total = &trace.ops[id];
@@ -118,22 +178,17 @@ bool tvg_dump_folded(const char *file, struct tvg_error *error)
             double share = to > from ? (double)(to - from) / (double)total->calls : 0;
             if (share > 1) share = 1;
             const struct tvg_stack *stack = stacks->samples[i].stack < stacks->stack_count ? &stacks->stacks[stacks->samples[i].stack] : NULL;
-            for (uint32_t k = stack ? stack->frame_count : 0; k-- > 0;) print_frame(symbols, stacks, stack->frames[k]);
-            print_op(tvg_reader_op(trace.reader, id));
-            printf(" %.0f\n", 1e-3 * total->ns * share);
+            add_line(&folded, fold(symbols, stacks, stack, tvg_reader_op(trace.reader, id)), total->ns * share);
         }
-        if (at == end) {
-            printf("(no stack sampled);");
-            print_op(tvg_reader_op(trace.reader, id));
-            printf(" %.0f\n", 1e-3 * total->ns);
-        }
+        if (at == end) add_line(&folded, fold(symbols, stacks, NULL, tvg_reader_op(trace.reader, id)), total->ns);
         at = end;
     }
+    print_lines(&folded);
     tvg_symbols_free(symbols);
     if (trace.op_count && !stacks->sample_count)
         fprintf(stderr, "tvg dump: no stack in this trace: record it with --stacks (TVG_STACKS=1); tvg coverage says whether that was refused\n");
     close_trace(&trace);
-    return true;
+    return (symbols && !folded.failed) || tvg_fail(error, file, NULL, NULL, "no memory");
 }
 
 /* --- counters ----------------------------------------------------------------------------------------------------------------- */

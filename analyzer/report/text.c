@@ -231,38 +231,10 @@ static int by_joules(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* A kernel's name without its template arguments: "at::native::reduce_kernel" of a mangled one, the first word of any other. */
-static void kernel_name(const char *name, char out[128])
-{
-    enum { size = 128 };
-    const char *at = strncmp(name, "_ZN", 3) == 0 ? name + 3 : strncmp(name, "_Z", 2) == 0 ? name + 2 : NULL;
-    size_t used = 0;
-    out[0] = '\0';
-    while (at && *at >= '0' && *at <= '9') {
-        char *rest;
-        unsigned long length = strtoul(at, &rest, 10);
-        if (length == 0 || length > strlen(rest))
-            break;
-        if (strncmp(rest, "_GLOBAL__N_", 11) != 0 && used + length + 3 < size)
-            used += (size_t)snprintf(out + used, size - used, "%s%.*s", used ? "::" : "", (int)length, rest);
-        at = rest + length;
-        if (name[2] != 'N')
-            break;
-    }
-    char plain[128];
-    if (used)
-        snprintf(plain, sizeof plain, "%s", out);
-    else
-        snprintf(plain, sizeof plain, "%.120s", name);
-    tvg_escape(out, size, plain);
-}
-
 static void shape(const struct tvg_op *op, char *out, size_t size)
 {
     if (op->kind == TVG_KIND_KERNEL && op->name) {
-        char name[128];
-        kernel_name(op->name, name);
-        snprintf(out, size, "%.33s", name);
+        tvg_kernel_title(out, size, op->name);
         return;
     }
     if (op->dim_count && op->m == 0) {

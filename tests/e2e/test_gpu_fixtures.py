@@ -62,6 +62,19 @@ def test_time_on_the_card_belongs_to_the_calls_that_launched_it(path):
     assert calls / card == pytest.approx(share, abs=0.02)
 
 
+def test_ops_of_a_card_have_names_types_and_its_own_device_file():
+    text = run([TVG, "ops", RESNET, "--top", "0"], check=True).stdout
+    assert "h100-sxm, above a card that is awake" in text and "modelled" in text and "xeon" not in text
+    assert "bn_fw" in text and "launch_clamp_scalar" in text and "CUDAFunctor_add" in text and " kernel " not in text
+    assert all(" tf32 " in line for line in text.splitlines() if "cudnnBackendExecute" in line)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    data = json.loads(run([TVG, "ops", RESNET, "--json"], check=True).stdout)
+    assert data["device"] == "h100-sxm"
+    assert all(row["name"] for row in data["rows"] if row["kind"] == "kernel")
+    # a meter measured the board's joules; how they are shared out among its ops is modelled
+    assert {row["energy_j"]["basis"] for row in data["rows"]} == {"modelled"}
+
+
 def test_the_screen_says_what_it_is_about():
     text = run([TVG, "report", RESNET], check=True).stdout
     assert "NVIDIA H100 80GB HBM3" in text and "by its own meter" in text

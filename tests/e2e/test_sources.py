@@ -322,13 +322,15 @@ def test_threads_that_begin_at_once_lose_no_op(tmp_path, host, sources):
 
 def test_folded_stacks_hold_the_whole_time_of_the_ops(under_shim, host):
     run = under_shim([host, 3000], env={"TVG_STACKS": 1})
-    micros, leaves = 0, {}
+    micros, leaves, stacks = 0, {}, []
     for line in testlib.tvg("dump", "--folded", run.trace).stdout.splitlines():
         stack, value = line.rsplit(" ", 1)
+        stacks.append(stack)
         frames = stack.split(";")
         micros += int(value)
         leaves.setdefault(frames[-1], set()).add(tuple(frames[-4:-1]))
     assert leaves == {"cblas_sgemm 48x48x48": {("everything", "work", "multiply_here")}, "cblas_sgemm 48x48x24": {("everything", "work", "multiply_there")}}
+    assert len(stacks) == len(set(stacks))  # each stack once, whatever the number of its samples
     assert micros == pytest.approx(sum(op["duration_ns"] for op in testlib.dump(run.trace)) / 1e3, rel=0.01)
 
 

@@ -109,6 +109,28 @@ static void kernels_are_told_by_name(void **unused)
     }
 }
 
+static void a_kernels_title_says_what_it_computes(void **unused)
+{
+    (void)unused;
+    static const struct { const char *name, *title; } seen[] = {
+        {"_ZN5cudnn26bn_fw_inf_1C11_kernel_NCHWIffLb1ELi1EEEvT0_S1_17cudnnTensorStructPKT_S2_PS3_S2_PKS1_S8_S8_S8_S1_", "cudnn::bn_fw_inf_1C11_kernel_NCHW"},
+        {"_ZN2at6native29vectorized_elementwise_kernelILi4ENS0_15CUDAFunctor_addIfEESt5arrayIPcLm3EEEEviT0_T1_", "CUDAFunctor_add"},
+        {"_ZN2at6native18elementwise_kernelILi128ELi4EZNS0_22gpu_kernel_impl_nocastINS0_13BinaryFunctorIN3c108BFloat16ES5_S5_NS0_15binary_internal10MulFunctorIfEEEEEEvRNS_18TensorIterator"
+         "BaseERKT_EUliE_EEviT1_", "MulFunctor"},
+        {"_ZN2at6native29vectorized_elementwise_kernelILi4EZZZNS0_49_GLOBAL__N__d2ba64fb_16_TensorCompare_cu_71e06f4e19launch_clamp_scalarERNS_18TensorIteratorBaseE", "launch_clamp_scalar"},
+        {"_ZN2at6native13reduce_kernelILi512ELi1ENS0_8ReduceOpIfNS0_14func_wrapper_tIfZNS0_11sum_functorIfffEclERNS_14TensorIteratorEEUlffE_EEjfLi4ELi4EEEEEvT1_", "sum_functor"},
+        {"_ZN2at6native40_GLOBAL__N__0f1a8107_8_Shape_cu_49f7391c30CatArrayBatchedCopy_vectorizedINS1_10OpaqueTypeILj2EEE", "CatArrayBatchedCopy_vectorized"},
+        {"_ZN7cutlass7Kernel2I52cutlass_80_tensorop_s1688gemm_128x128_32x3_nn_align4EEvNT_6ParamsE", "cutlass_80_tensorop_s1688gemm_128x128_32x3_nn_align4"},
+        {"_Z39fmha_cutlassF_f32_aligned_64x64_rf_sm80N22PyTorchMemEffAttention15AttentionKernelIfN7cutlass4arch4Sm80ELb1E", "fmha_cutlassF_f32_aligned_64x64_rf_sm80"},
+        {"_ZN2at6native18elementwise_kernelILi128ELi4E", "elementwise_kernel"}, /* nothing says for what: its own name */
+        {"triton_poi_fused_gelu_0", "triton_poi_fused_gelu_0"}, {"_ZN9999999999999999999xE", "_ZN9999999999999999999xE"}, {"_Z", "_Z"}, {"\033[31m", "\\x1b[31m"}};
+    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
+        char title[128], shortest[8];
+        assert_string_equal(tvg_kernel_title(title, sizeof title, seen[i].name), seen[i].title);
+        assert_true(strlen(tvg_kernel_title(shortest, sizeof shortest, seen[i].name)) < sizeof shortest);
+    }
+}
+
 /* One card, one library call with two kernels, one kernel of its own: joules worked out by hand. */
 static void boards_add_up(void **unused)
 {
@@ -153,6 +175,6 @@ static void boards_add_up(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_column_survives), cmocka_unit_test(damage_is_refused_or_harmless),
-                                       cmocka_unit_test(kernels_are_told_by_name), cmocka_unit_test(boards_add_up)};
+                                       cmocka_unit_test(kernels_are_told_by_name), cmocka_unit_test(a_kernels_title_says_what_it_computes), cmocka_unit_test(boards_add_up)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
