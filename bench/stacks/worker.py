@@ -1,5 +1,8 @@
-"""worker.py STACK: opens a model of everyday size with random weights (Gemma 3 270M for llama), then does one inference for each line on stdin and
-prints the CPU seconds it took. One thread: what is compared is the work, not the scheduling."""
+"""worker.py CASE: opens a model of everyday size with random weights (Gemma 3 270M for llama), says "ready", then answers each line on stdin:
+"go" with the CPU seconds of one inference; "switch SECONDS SEGMENT" with a JSON line of [CPU recorded, CPU paused, wall recorded, wall paused], one for each
+pair of segments, while the recording is resumed and paused in turn. One thread: what is compared is the work, not the scheduling."""
+import ctypes
+import json
 import os
 import pathlib
 import sys
@@ -171,14 +174,36 @@ CASES = {"torch encoder": torch_encoder, "torch encoder bf16": lambda: torch_enc
          "ctranslate2": lambda: ctranslate2("float32"), "ctranslate2 int8": lambda: ctranslate2("int8"), "tensorflow": tensorflow, "jax": jax, "openvino": openvino}
 
 
+def seconds_of(step, times):
+    began, began_wall = time.process_time(), time.perf_counter()
+    for _ in range(times):
+        step()
+    return time.process_time() - began, time.perf_counter() - began_wall
+
+
+def switched(step, seconds, segment):
+    """Pairs of segments of some `segment` seconds, for `seconds` in all; which of a pair is recorded first changes from pair to pair."""
+    shim = ctypes.CDLL(None)
+    turn = (shim.tvg_pause, shim.tvg_resume)
+    times = max(1, round(segment / min(seconds_of(step, 1)[1] for _ in range(3))))
+    pairs, until = [], time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pair = {}
+        for recorded in (True, False) if len(pairs) % 2 else (False, True):
+            turn[recorded]()
+            pair[recorded] = seconds_of(step, times)
+        pairs.append((pair[True][0], pair[False][0], pair[True][1], pair[False][1]))
+    shim.tvg_resume()
+    return pairs
+
+
 def main():
     step = CASES[sys.argv[1]]()
     step()
     print("ready", flush=True)
-    for _ in sys.stdin:
-        began = time.process_time()
-        step()
-        print(time.process_time() - began, flush=True)
+    for line in sys.stdin:
+        word, *numbers = line.split()
+        print(json.dumps(switched(step, *map(float, numbers)) if word == "switch" else seconds_of(step, 1)[0]), flush=True)
 
 
 if __name__ == "__main__":

@@ -151,10 +151,12 @@ void *tvg_target(const struct tvg_entry *entry, const void *caller)
     return cached(entry, caller, &flags);
 }
 
+static void answers_forget(void);
 void tvg_targets_forget(void)
 {
     for (unsigned i = 0; i < LINES; i++)
         line_write(&lines[i], NULL, NULL, NULL, 0);
+    answers_forget();
 }
 
 /* Where a call by a gated name goes: NULL for the wrapper; the real function when a bare name means something else than BLAS to this caller, or
@@ -232,6 +234,47 @@ static const char *program_name(void)
     return name;
 }
 
+/* Answers that were given before, so that asking for an address again takes no lock and no walk; each guarded as the lines above are. */
+enum { ANSWERS = 256 };
+static struct answer {
+    _Atomic uint32_t version;
+    _Atomic uintptr_t address, base;
+    _Atomic(const char *) name;
+} answers[ANSWERS];
+
+static struct answer *answer_of(const void *address)
+{
+    return &answers[(uint64_t)(uintptr_t)address * 0x9e3779b97f4a7c15u >> 56];
+}
+
+static bool answer_read(struct answer *answer, const void *address, uintptr_t *base, const char **name)
+{
+    uint32_t version = atomic_load_explicit(&answer->version, memory_order_acquire);
+    bool match = atomic_load_explicit(&answer->address, memory_order_relaxed) == (uintptr_t)address;
+    *base = atomic_load_explicit(&answer->base, memory_order_relaxed);
+    *name = atomic_load_explicit(&answer->name, memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    return match && !(version & 1) && atomic_load_explicit(&answer->version, memory_order_relaxed) == version;
+}
+
+static void answer_write(struct answer *answer, const void *address, uintptr_t base, const char *name)
+{
+    uint32_t version = atomic_load_explicit(&answer->version, memory_order_relaxed);
+    if (version & 1 || !atomic_compare_exchange_strong(&answer->version, &version, version + 1))
+        return;
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&answer->address, (uintptr_t)address, memory_order_relaxed);
+    atomic_store_explicit(&answer->base, base, memory_order_relaxed);
+    atomic_store_explicit(&answer->name, name, memory_order_relaxed);
+    atomic_store_explicit(&answer->version, version + 2, memory_order_release);
+}
+
+static void answers_forget(void)
+{
+    for (unsigned i = 0; i < ANSWERS; i++)
+        answer_write(&answers[i], NULL, 0, NULL);
+}
+
 struct naming {
     const void *address;
     const struct link_map *object;
@@ -247,6 +290,14 @@ const char *tvg_object_name(const void *address, void **base)
 {
     int saved = errno;
     struct naming naming = {address, NULL};
+    struct answer *answer = answer_of(address);
+    uintptr_t kept_base;
+    const char *kept;
+    if (address && answer_read(answer, address, &kept_base, &kept)) {
+        if (base)
+            *base = (void *)kept_base;
+        return kept;
+    }
     if (base)
         *base = NULL;
     if (address)
@@ -256,6 +307,7 @@ const char *tvg_object_name(const void *address, void **base)
         name = naming.object->l_name[0] ? file_of(naming.object->l_name) : program_name();
         if (base)
             *base = (void *)naming.object->l_addr;
+        answer_write(answer, address, naming.object->l_addr, name);
     }
     errno = saved;
     return name;

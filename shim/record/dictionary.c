@@ -2,13 +2,11 @@
  * its id. When it is full, or its entry can't be written, an op carries its own description (a wide record): nothing is lost. */
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "../hooks/threads.h"
 #include "../intercept/inline.h"
 #include "../intercept/resolve.h"
 #include "../sources/source.h"
+#include "content.h"
 #include "state.h"
 #include "sys.h"
 
@@ -128,21 +126,20 @@ struct tvg_slot *tvg_slot_find_slow(struct tvg_call *call, const struct tvg_entr
 
 uint32_t tvg_op_intern(const struct tvg_op *op)
 {
-    uint32_t id = TVG_OP_ID_NONE;
+    struct tvg_content content = tvg_content_of(op, true);
+    struct tvg_key key = {{TVG_ENTRY_INTERNED, content.low, content.high, op->caller, op->caller_offset, (uint64_t)(uintptr_t)op->caller_library}};
+    uint64_t hash = tvg_key_hash(&key);
+    /* Known already: no system call. A child that was just forked has no dictionary yet. */
+    struct tvg_slot *slot = tvg_generation_word() != 0 && tvg_recording() ? look_up(&key, hash) : NULL;
+    if (slot) return slot->op_id;
     struct tvg_quiet quiet;
     tvg_quiet_begin(&quiet);
     if (tvg_process_start()) {
-        uint8_t map[TVG_WIDE_MAX], block[TVG_WIDE_MAX + 64];
-        size_t length = tvg_encode_op(map, sizeof map, op);
-        XXH128_hash_t content = XXH3_128bits(map, length);
-        struct tvg_key key = {{TVG_ENTRY_INTERNED, content.low64, content.high64, length, 0, 0}};
-        uint64_t hash = tvg_key_hash(&key);
-        struct tvg_slot *slot = look_up(&key, hash);
-        if (!slot && length) slot = enter(&key, hash, op, NULL, block, sizeof block);
-        if (slot) id = slot->op_id;
+        uint8_t block[TVG_WIDE_MAX + 64];
+        slot = enter(&key, hash, op, NULL, block, sizeof block);
     }
     tvg_quiet_end(&quiet);
-    return id;
+    return slot ? slot->op_id : TVG_OP_ID_NONE;
 }
 
 void tvg_forget_range(const void *begin, const void *end)

@@ -153,7 +153,15 @@ static void record_apart(const struct tvg_op *op, uint32_t op_id, uint64_t start
 void tvg_op_record(uint32_t op_id, uint64_t start, uint64_t end, const void *a, const void *b, const void *c)
 {
     struct tvg_quiet quiet;
+    struct tvg_guard *guard = &tvg_guard;
+    struct tvg_thread *thread = guard->thread;
     if (op_id >= TVG_OP_ID_LIMIT) return;
+    if (!guard->call && thread && thread->generation == tvg_generation_word() && end - start < TVG_DURATION_LONG) { /* a call of its own, for as long as it takes */
+        struct tvg_call call __attribute__((cleanup(tvg_call_release)));
+        if (!tvg_call_begin(&call, __builtin_frame_address(0))) return;
+        tvg_ring_add(call.thread, start, (uint32_t)(end - start), op_id, a, b, c);
+        return;
+    }
     tvg_quiet_begin(&quiet);
     record_apart(NULL, op_id, start, end, a, b, c);
     tvg_quiet_end(&quiet);

@@ -19,10 +19,10 @@ void tvg_quiet_end(const struct tvg_quiet *quiet)
     errno = quiet->saved_errno;
 }
 
-/* A lock holds its owner's process id: in a forked child one that a thread of the parent held is free. */
+/* A lock holds its owner's process id: in a forked child one that a thread of the parent held is free. The id is known while the process records. */
 void tvg_lock_take(tvg_lock *lock)
 {
-    uint32_t self = (uint32_t)tvg_sys_getpid();
+    uint32_t self = tvg_generation_word() ? tvg_state.pid : (uint32_t)tvg_sys_getpid();
     for (unsigned spins = 0;; spins++) {
         uint32_t owner = __atomic_load_n(lock, __ATOMIC_RELAXED);
         if (owner != self && __atomic_compare_exchange_n(lock, &owner, self, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return;

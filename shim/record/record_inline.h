@@ -121,6 +121,27 @@ TVG_HOT struct tvg_slot *tvg_slot_find(struct tvg_call *call, const struct tvg_e
     return slot;
 }
 
+/* One record of one slot, by the ring's owner inside a call of its own. */
+TVG_HOT void tvg_ring_add(struct tvg_thread *thread, uint64_t start, uint32_t duration, uint32_t op_id, const void *a, const void *b, const void *c)
+{
+    struct tvg_guard *guard = &tvg_guard;
+    __atomic_store_n(&guard->writing, 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    struct tvg_record *record = thread->next;
+    struct tvg_ring *ring = thread->ring;
+    record->start = start;
+    record->duration = duration;
+    record->op_id = op_id;
+    record->a = (uint64_t)(uintptr_t)a;
+    record->b = (uint64_t)(uintptr_t)b;
+    record->c = (uint64_t)(uintptr_t)c;
+    thread->next = record + 1;
+    __atomic_store_n(&ring->committed, ring->committed + 1, __ATOMIC_RELEASE);
+    if (TVG_UNLIKELY(record + 1 == thread->limit)) tvg_ring_full(thread);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(&guard->writing, 0, __ATOMIC_RELAXED);
+}
+
 TVG_HOT void tvg_call_end_at(struct tvg_call *call, const struct tvg_slot *slot, uint64_t end, const void *a, const void *b, const void *c)
 {
     struct tvg_thread *thread = call->thread;
@@ -131,22 +152,7 @@ TVG_HOT void tvg_call_end_at(struct tvg_call *call, const struct tvg_slot *slot,
         tvg_call_end_slow(call, slot, end, a, b, c);
         return;
     }
-    struct tvg_guard *guard = &tvg_guard;
-    __atomic_store_n(&guard->writing, 1, __ATOMIC_RELAXED);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    struct tvg_record *record = thread->next;
-    struct tvg_ring *ring = thread->ring;
-    record->start = call->start;
-    record->duration = (uint32_t)duration;
-    record->op_id = slot->op_id;
-    record->a = (uint64_t)(uintptr_t)a;
-    record->b = (uint64_t)(uintptr_t)b;
-    record->c = (uint64_t)(uintptr_t)c;
-    thread->next = record + 1;
-    __atomic_store_n(&ring->committed, ring->committed + 1, __ATOMIC_RELEASE);
-    if (TVG_UNLIKELY(record + 1 == thread->limit)) tvg_ring_full(thread);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    __atomic_store_n(&guard->writing, 0, __ATOMIC_RELAXED);
+    tvg_ring_add(thread, call->start, (uint32_t)duration, slot->op_id, a, b, c);
 }
 
 TVG_HOT void tvg_call_end(struct tvg_call *call, const struct tvg_slot *slot, const void *a, const void *b, const void *c)
