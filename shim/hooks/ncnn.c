@@ -16,6 +16,9 @@ enum { LAYERS_MAX = 8192 };
 
 static struct tvg_ncnn_layer layers[LAYERS_MAX];
 static struct tvg_registry known;
+/* How many layers the thread is preparing or running, one within the other: a layer that is made meanwhile is a part of that one, and may compute on
+ * other threads. */
+static __thread int inside __attribute__((tls_model("initial-exec")));
 
 static struct tvg_ncnn_layer *take(void)
 {
@@ -60,6 +63,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_ncnn_load_param(uintptr_t object, uintptr_t dic
         if (layer) {
             layer->class = class;
             layer->parameters = parameters;
+            layer->is_part = inside > 0;
             layer->is_read = layer->are_weights_sought = false;
             layer->weights = NULL;
             give_back(tvg_registry_put(&known, (const void *)object, layer));
@@ -67,6 +71,22 @@ TVG_HOOK_BODY uintptr_t tvg_hook_ncnn_load_param(uintptr_t object, uintptr_t dic
     }
     errno = saved;
     return TVG_FUNCTION(layer_function, target)(object, dictionary, c, d, e, f);
+}
+
+static void leave(const int *unused)
+{
+    (void)unused;
+    inside--;
+}
+
+/* create_pipeline(options) */
+layer_function tvg_hook_ncnn_create_pipeline;
+TVG_HOOK_BODY uintptr_t tvg_hook_ncnn_create_pipeline(uintptr_t object, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f)
+{
+    TVG_TAKE_ENTRY(entry);
+    void *const target = tvg_target(entry, NULL);
+    int unused __attribute__((cleanup(leave))) = inside++;
+    return TVG_FUNCTION(layer_function, target)(object, b, c, d, e, f);
 }
 
 /* The deleting destructor. */
@@ -123,7 +143,7 @@ static inline __attribute__((always_inline)) uintptr_t forward(const struct tvg_
 {
     layer_function *const real = TVG_FUNCTION(layer_function, tvg_target(entry, NULL));
     struct tvg_ncnn_layer *layer = tvg_registry_get(&known, (const void *)object);
-    if (!layer || (!tvg_ncnn_is_product(layer->class) && !tvg_all_operations())) {
+    if (!layer || layer->is_part || (!tvg_ncnn_is_product(layer->class) && !tvg_all_operations())) {
         if (!layer) {
             int saved = errno;
             const struct tvg_ncnn_class *class = class_at((const void *)object);
@@ -143,6 +163,7 @@ static inline __attribute__((always_inline)) uintptr_t forward(const struct tvg_
     const bool in_place = passing == ONE_IN_PLACE || passing == LIST_IN_PLACE;
     read_blobs(blobs.in, &blobs.inputs, (const void *)b, passing == LIST || passing == LIST_IN_PLACE, layer);
     errno = saved;
+    int unused __attribute__((cleanup(leave))) = inside++;
     call.start = tvg_now();
     uintptr_t status = real(object, b, c, d, e, f);
     uint64_t end = tvg_now();

@@ -33,6 +33,7 @@ struct tvg_ncnn_layer {
     int taken;
     const struct tvg_ncnn_class *class;
     struct tvg_ncnn_parameters parameters;
+    bool is_part;                        /* of another layer, which is recorded */
     bool is_read, are_weights_sought;    /* what its calls pass has proved itself; where its weights lie is known, or that they can't be told */
     const void *weights;
     uint8_t weight_type;

@@ -276,7 +276,8 @@ static bool describe_attention(struct tvg_op *op, const struct tvg_ncnn_layer *l
     const struct tvg_ncnn_blob *past = &call->in[3 + has_mask];
     const int64_t keys = last(key, 1) + (keeps && past->rank ? last(past, 1) : 0);
     if (last(key, 0) != width || last(value, 1) != last(key, 1) || key_heads < 1 || heads % key_heads != 0 ||
-        call->out[0].elements != (uint64_t)(heads * queries * value_width))
+        call->out[0].elements != (uint64_t)(heads * queries * value_width) ||
+        (keeps && call->outputs > 1 && call->out[1].elements != (uint64_t)(key_heads * keys * width)))
         return false;
     op->type_b = key->type;
     *b = key->data;
@@ -290,8 +291,8 @@ static bool describe_attention(struct tvg_op *op, const struct tvg_ncnn_layer *l
     return true;
 }
 
-/* Projections of queries, keys, values and of the result around attention. Keys and values that are kept are [width, tokens]; when they are another
- * sequence's, they are not projected again. */
+/* Projections of queries, keys, values and of the result around attention. Keys and values that are kept come out beside the result; when they are
+ * another sequence's, they are not projected again. */
 static bool describe_projected_attention(struct tvg_op *op, const struct tvg_ncnn_layer *layer, const struct tvg_ncnn_call *call)
 {
     const int64_t width = parameter(layer, 0, 0), weights = parameter(layer, 2, 0), key_width = parameter(layer, 3, width), value_width = parameter(layer, 4, width);
@@ -300,11 +301,13 @@ static bool describe_projected_attention(struct tvg_op *op, const struct tvg_ncn
     if (width <= 0 || weights % width != 0 || sequences < 1 || sequences > 3)
         return false;
     const struct tvg_ncnn_blob *query = &call->in[0], *key = &call->in[sequences > 1], *value = &call->in[sequences - 1], *past = &call->in[sequences + has_mask];
-    const int64_t query_width = weights / width, queries = last(query, 1), now = last(key, 1), before = keeps && past->rank ? last(past, 0) : 0;
-    const bool is_kept_whole = before > 0 && sequences > 1;
-    const int64_t keys = is_kept_whole ? before : before + now;
+    const int64_t query_width = weights / width, queries = last(query, 1), now = last(key, 1);
+    const bool has_past = keeps && past->rank, is_kept_whole = has_past && sequences > 1;
+    if (has_past && call->outputs < 2)
+        return false;
+    const int64_t keys = has_past ? (int64_t)call->out[1].elements / width : now, before = is_kept_whole ? keys : keys - now;
     if (last(query, 0) != query_width || last(key, 0) != key_width || last(value, 0) != value_width || last(value, 1) != now ||
-        query->rank > 2 || key->rank > 2 || query->batch != 1 || call->out[0].elements != (uint64_t)(queries * query_width))
+        before < 0 || query->rank > 2 || key->rank > 2 || query->batch != 1 || call->out[0].elements != (uint64_t)(queries * query_width))
         return false;
     uint64_t projected = (uint64_t)(2 * queries * query_width + (is_kept_whole ? 0 : now * (key_width + value_width)));
     uint64_t read = query->elements + (key != query ? key->elements : 0) + (value != key ? value->elements : 0);

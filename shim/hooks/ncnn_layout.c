@@ -5,7 +5,9 @@
 #include "../intercept/rtti.h"
 #include "ncnn.h"
 
-enum { BATCH_WORDS = 2, VECTOR_MAX = 64, LAYER_WORDS = 256, REARRANGED_MAX = 8, PACK_MAX = 64, TYPES_OF_PARAMETERS = 8, LIST_FIRST = 4, LIST_LAST = 6 };
+enum { VECTOR_MAX = 64, LAYER_WORDS = 256, REARRANGED_MAX = 8, PACK_MAX = 64, PADDING_MAX = 64, TYPES_OF_PARAMETERS = 8, LIST_FIRST = 4, LIST_LAST = 6 };
+
+static const uint64_t ROOM_MAX = (uint64_t)1 << 40;
 
 /* ncnn::Mat. Builds with batches have two words more. */
 struct mat {
@@ -115,13 +117,10 @@ static uint8_t type_of(uint64_t bytes)
     return bytes == 4 ? TVG_TYPE_F32 : bytes == 2 ? TVG_TYPE_BF16 : bytes == 1 ? TVG_TYPE_I8 : TVG_TYPE_NONE;
 }
 
-/* How far one channel lies behind the other: more than two dimensions are padded to 16 bytes (in some versions, 4 bytes, on some processors). */
-static bool is_step(const struct mat *mat)
+/* How far one channel lies behind the other: padded to 16 bytes, but for keys and values that are kept, which have room to grow. */
+static uint64_t padding_bytes(const struct mat *mat)
 {
-    uint64_t plain = (uint64_t)mat->width * (uint64_t)mat->height * (uint64_t)mat->depth;
-    if (mat->rank <= 2)
-        return mat->channel_step >= plain;
-    return mat->channel_step >= plain && (mat->channel_step - plain) * mat->element_bytes < 64;
+    return (mat->channel_step - (uint64_t)mat->width * (uint64_t)mat->height * (uint64_t)mat->depth) * mat->element_bytes;
 }
 
 bool tvg_ncnn_read_blob(struct tvg_ncnn_blob *blob, const void *at, size_t blob_bytes, bool known)
@@ -134,7 +133,7 @@ bool tvg_ncnn_read_blob(struct tvg_ncnn_blob *blob, const void *at, size_t blob_
         return mat->rank == 0 || (int64_t)mat->channel_step * mat->channels == 0;
     if (mat->rank < 1 || mat->rank > TVG_NCNN_RANK_MAX || mat->pack < 1 || mat->pack > PACK_MAX || mat->element_bytes % (uint64_t)mat->pack != 0 ||
         mat->width < 1 || mat->height < 1 || mat->depth < 1 || mat->channels < 1 || (uintptr_t)mat->references % 4 ||
-        (mat->rank < 4 && mat->depth != 1) || (mat->rank < 3 && mat->channels != 1) || (mat->rank < 2 && mat->height != 1) || !is_step(mat))
+        (mat->rank < 4 && mat->depth != 1) || (mat->rank < 3 && mat->channels != 1) || (mat->rank < 2 && mat->height != 1) || padding_bytes(mat) > ROOM_MAX)
         return false;
     const int32_t dims[TVG_NCNN_RANK_MAX][TVG_NCNN_RANK_MAX] = {
         {mat->width}, {mat->height, mat->width}, {mat->channels, mat->height, mat->width}, {mat->channels, mat->depth, mat->height, mat->width}};
@@ -182,7 +181,7 @@ bool tvg_ncnn_find_weights(struct tvg_ncnn_blob *blob, const void *layer, uint64
         if (word[at] >= begin && word[at] < end)
             return false;
         if (word[at] > 4096 && word[at] % 16 == 0 && tvg_ncnn_read_blob(blob, word + at, blob_bytes, true) && blob->batch == 1 && blob->data &&
-            blob->elements >= elements && blob->elements / REARRANGED_MAX <= elements)
+            padding_bytes((const struct mat *)(const void *)(word + at)) < PADDING_MAX && blob->elements >= elements && blob->elements / REARRANGED_MAX <= elements)
             return true;
     }
     return false;
