@@ -81,8 +81,13 @@ static const struct tvg_ncnn_class {
 const struct tvg_ncnn_class *tvg_ncnn_class_of(const char *typeinfo_name)
 {
     const char *at = strncmp(typeinfo_name, "N4ncnn", 6) == 0 ? typeinfo_name + 6 : "";
-    at += strspn(at, "0123456789");
-    size_t length = strcspn(at, "_E");
+    size_t length = 0;
+    for (; *at >= '0' && *at <= '9' && length < 100; at++)
+        length = length * 10 + (size_t)(*at - '0');
+    if (strlen(at) < length)
+        return NULL;
+    const char *processor = memchr(at, '_', length);
+    length = processor ? (size_t)(processor - at) : length;
     for (size_t i = 0; i < sizeof classes / sizeof *classes && length > 0; i++)
         if (strlen(classes[i].name) == length && memcmp(classes[i].name, at, length) == 0)
             return &classes[i];
@@ -339,11 +344,10 @@ static void find_weights(struct tvg_ncnn_layer *layer, const void *object, uint8
         elements = (uint64_t)(parameter(layer, 8, 0) * parameter(layer, 9, 0));
     struct tvg_ncnn_blob blob;
     bool is_found = tvg_ncnn_find_weights(&blob, object, elements, tvg_ncnn_blob_bytes(&layer->parameters));
+    uint8_t type = is_found ? blob.type : TVG_TYPE_NONE;
     layer->weights = is_found ? blob.data : NULL;
-    layer->weight_type = is_found ? blob.type : TVG_TYPE_NONE;
-    if (layer->weight_type == TVG_TYPE_BF16 && type_a == TVG_TYPE_F32)
-        layer->weight_type = TVG_TYPE_F16; /* weights of 16 bits for blobs of 32 are fp16 */
-    layer->are_weights_sought = true;
+    layer->weight_type = type == TVG_TYPE_BF16 && type_a == TVG_TYPE_F32 ? TVG_TYPE_F16 : type; /* of 16 bits, for blobs of 32: fp16 */
+    __atomic_store_n(&layer->are_weights_sought, true, __ATOMIC_RELEASE);
 }
 
 bool tvg_ncnn_describe(struct tvg_op *op, struct tvg_ncnn_layer *layer, const void *object, const struct tvg_ncnn_call *call, const void **b)
@@ -364,7 +368,7 @@ bool tvg_ncnn_describe(struct tvg_op *op, struct tvg_ncnn_layer *layer, const vo
         give_elements(op, 0, read, 0, written);
         return class->form == BEYOND;
     }
-    if (!layer->are_weights_sought && class->form < MATMUL)
+    if (class->form < MATMUL && !__atomic_load_n(&layer->are_weights_sought, __ATOMIC_ACQUIRE))
         find_weights(layer, object, call->in[0].type);
     if (layer->weights) {
         *b = layer->weights;

@@ -7,8 +7,6 @@
 
 enum { VECTOR_MAX = 64, LAYER_WORDS = 256, REARRANGED_MAX = 8, PACK_MAX = 64, PADDING_MAX = 64, TYPES_OF_PARAMETERS = 8, LIST_FIRST = 4, LIST_LAST = 6 };
 
-static const uint64_t ROOM_MAX = (uint64_t)1 << 40;
-
 /* ncnn::Mat. Builds with batches have two words more. */
 struct mat {
     const void *data;
@@ -55,7 +53,7 @@ static bool fits(const char *places, const struct dictionary_layout *layout)
     size_t step = offsetof(struct place, list) + layout->blob_bytes + layout->text_bytes;
     for (int i = 0; i < TVG_NCNN_PARAMETERS; i++) {
         const struct place *place = (const struct place *)(const void *)(places + (size_t)i * step);
-        if (place->type < 0 || place->type >= TYPES_OF_PARAMETERS || (place->type == 0 && place->value != 0) ||
+        if (place->type < 0 || place->type >= TYPES_OF_PARAMETERS ||
             ((place->type < LIST_FIRST || place->type > LIST_LAST) && !is_empty(&place->list, layout->blob_bytes)) ||
             !is_text((const char *)place + step - layout->text_bytes, layout->text_bytes))
             return false;
@@ -117,10 +115,14 @@ static uint8_t type_of(uint64_t bytes)
     return bytes == 4 ? TVG_TYPE_F32 : bytes == 2 ? TVG_TYPE_BF16 : bytes == 1 ? TVG_TYPE_I8 : TVG_TYPE_NONE;
 }
 
-/* How far one channel lies behind the other: padded to 16 bytes, but for keys and values that are kept, which have room to grow. */
-static uint64_t padding_bytes(const struct mat *mat)
+/* As the library makes a blob itself: dimensions beyond its rank are 1, channels padded to 16 bytes. Some layers cut theirs to a vector by its rank
+ * alone, and keys and values that are kept have room to grow. */
+static bool is_plain(const struct mat *mat)
 {
-    return (mat->channel_step - (uint64_t)mat->width * (uint64_t)mat->height * (uint64_t)mat->depth) * mat->element_bytes;
+    uint64_t channel = (uint64_t)mat->width * (uint64_t)mat->height * (uint64_t)mat->depth;
+    return mat->width > 0 && mat->height > 0 && mat->depth > 0 && mat->channels > 0 && (mat->rank == 4 || mat->depth == 1) &&
+           (mat->rank >= 3 || mat->channels == 1) && (mat->rank >= 2 || mat->height == 1) && mat->channel_step >= channel &&
+           (mat->channel_step - channel) * mat->element_bytes < PADDING_MAX;
 }
 
 bool tvg_ncnn_read_blob(struct tvg_ncnn_blob *blob, const void *at, size_t blob_bytes, bool known)
@@ -132,21 +134,22 @@ bool tvg_ncnn_read_blob(struct tvg_ncnn_blob *blob, const void *at, size_t blob_
     if (!mat->data)
         return mat->rank == 0 || (int64_t)mat->channel_step * mat->channels == 0;
     if (mat->rank < 1 || mat->rank > TVG_NCNN_RANK_MAX || mat->pack < 1 || mat->pack > PACK_MAX || mat->element_bytes % (uint64_t)mat->pack != 0 ||
-        mat->width < 1 || mat->height < 1 || mat->depth < 1 || mat->channels < 1 || (uintptr_t)mat->references % 4 ||
-        (mat->rank < 4 && mat->depth != 1) || (mat->rank < 3 && mat->channels != 1) || (mat->rank < 2 && mat->height != 1) || padding_bytes(mat) > ROOM_MAX)
+        (uintptr_t)mat->references % 4)
         return false;
     const int32_t dims[TVG_NCNN_RANK_MAX][TVG_NCNN_RANK_MAX] = {
         {mat->width}, {mat->height, mat->width}, {mat->channels, mat->height, mat->width}, {mat->channels, mat->depth, mat->height, mat->width}};
     blob->rank = mat->rank;
     blob->batch = blob_bytes == MAT_BYTES_BATCH ? mat->batch.count : 1;
     blob->elements = blob->batch > 0 ? (uint64_t)blob->batch : 0;
+    bool has_dims = true;
     for (int i = 0; i < blob->rank; i++) {
         blob->dim[i] = (int64_t)dims[blob->rank - 1][i] * (i == 0 ? mat->pack : 1);
+        has_dims = has_dims && blob->dim[i] > 0;
         blob->elements *= (uint64_t)blob->dim[i];
     }
     blob->type = type_of(mat->element_bytes / (uint64_t)mat->pack);
     blob->data = mat->data;
-    return blob->type != TVG_TYPE_NONE && blob->batch > 0;
+    return has_dims && blob->type != TVG_TYPE_NONE && blob->batch > 0;
 }
 
 int tvg_ncnn_read_blobs(struct tvg_ncnn_blob *blob, const void *vector, size_t blob_bytes, bool known)
@@ -181,7 +184,7 @@ bool tvg_ncnn_find_weights(struct tvg_ncnn_blob *blob, const void *layer, uint64
         if (word[at] >= begin && word[at] < end)
             return false;
         if (word[at] > 4096 && word[at] % 16 == 0 && tvg_ncnn_read_blob(blob, word + at, blob_bytes, true) && blob->batch == 1 && blob->data &&
-            padding_bytes((const struct mat *)(const void *)(word + at)) < PADDING_MAX && blob->elements >= elements && blob->elements / REARRANGED_MAX <= elements)
+            is_plain((const struct mat *)(const void *)(word + at)) && blob->elements >= elements && blob->elements / REARRANGED_MAX <= elements)
             return true;
     }
     return false;

@@ -189,6 +189,10 @@ def cases_recurrent():
     yield "rnn", [steps], recurrent("RNN", 1, 24, 32, 2), recurrent_flop(30, 1, 24, 32, 2), "f32"
 
 
+def cases_uncounted():
+    yield "transform", [values(1000)], layer("Spectrogram", _0=64), 0, "f32"
+
+
 def run(steps, made, threads, bf16):
     kind, weights, input_count, output_count, text = made
     names = [f"in{i}" for i in range(input_count)]
