@@ -10,9 +10,6 @@
 
 /* RAPL against external meters: within a few per cent at load on parts that measure; no figure per part is citable, so 5 % for all. */
 static const double meter_error = 0.05;
-/* Calls below this size run on one thread in the common BLAS libraries (OpenBLAS: m*n*k < 4 * 65536 multiply-adds). */
-static const double threaded_flop = 2.0 * 4 * 65536;
-
 const char *const tvg_charge_names[] = {"exclusive", "share", "none", "auto", NULL};
 
 const char *tvg_charge_name(enum tvg_charge charge)
@@ -37,14 +34,6 @@ static unsigned executing_type(const struct tvg_coefficient *table, unsigned typ
 static struct tvg_interval times(const struct tvg_coefficient *coefficient, double amount)
 {
     return coefficient->known ? tvg_interval_scale(coefficient->value, amount) : (struct tvg_interval){0, 0, 0};
-}
-
-/* Threads that a call keeps busy: those the library may use where the call is large enough, `unknown` when the recorder could not tell. */
-static double threads_of(const struct tvg_op_stat *stat, double unknown)
-{
-    if ((double)stat->op.flop < threaded_flop)
-        return 1;
-    return stat->op.threads ? stat->op.threads : unknown;
 }
 
 /* Bytes per second that `cores` can move to and from main memory (0 cores: the whole device); 0 when not known. */
@@ -75,7 +64,7 @@ struct tvg_interval tvg_energy_of_stat(const struct tvg_op_stat *stat, const str
     if (device->core_active.known && !stat->op.on_gpu) {
         /* Calls too small to come near the peak: a busy core draws its least power whatever it does. By the fastest call, since the others may have
          * waited for a core. */
-        double least = device->core_active.value.low * stat->seconds_min * (double)stat->count * threads_of(stat, 1);
+        double least = device->core_active.value.low * stat->seconds_min * (double)stat->count * tvg_threads_of(stat, 1);
         energy.low = fmax(energy.low, least);
         energy.value = fmax(energy.value, least);
         energy.high = fmax(energy.high, least);
@@ -143,32 +132,6 @@ static struct tvg_interval packages_charged(const struct tvg_profile *profile, c
     if (unsure && share < 1)
         packages.low = share / 2;
     return packages;
-}
-
-/* CPU seconds outside recorded ops. An op's duration is wall time of the thread that called it; what its worker threads used is between
- * nothing (high end) and all they were allowed (low end). Where the library's thread count is unknown, a large call is taken to keep as many CPUs
- * busy as the run did on average. */
-static struct tvg_interval cpu_outside(const struct tvg_profile *profile)
-{
-    double least = 0, fast = 0, likely = 0, all = 0;
-    double cpus = profile->cpus_allowed ? profile->cpus_allowed : 1;
-    double mean_busy = profile->wall_seconds > 0 ? fmax(1, fmin(cpus, profile->cpu_seconds / profile->wall_seconds)) : 1;
-    for (uint32_t i = 0; i < profile->op_count; i++) {
-        const struct tvg_op_stat *stat = &profile->ops[i];
-        if (stat->op.on_gpu)
-            continue; /* the host waits or works on: its CPU seconds are outside */
-        double threads = fmin(cpus, threads_of(stat, mean_busy)), fastest = fmin(stat->seconds, stat->seconds_min * (double)stat->count);
-        least += fastest;
-        fast += fastest * threads;
-        all += stat->seconds * fmin(cpus, stat->op.threads ? stat->op.threads : cpus);
-        likely += stat->seconds * threads;
-    }
-    double cpu = profile->cpu_seconds;
-    /* On a busy machine a call's time holds waits for a core: its CPU time is then the run's mean, but not less than its fastest calls say. */
-    if (profile->wall_seconds > 0)
-        likely = fmin(likely, fmax(fast, cpu * profile->op_wall_seconds / profile->wall_seconds));
-    double value = fmax(0, cpu - likely);
-    return (struct tvg_interval){value, fmin(value, fmax(0, cpu - all)), fmax(value, cpu - least)};
 }
 
 /* Package and DRAM meters of the trace, summed. */
@@ -278,11 +241,13 @@ bool tvg_energy_price(struct tvg_energy **result, const struct tvg_profile *prof
         energy->idle = (struct tvg_interval){device->floor.value.value * packages.value * energy->wall_seconds,
                                              device->floor.value.low * packages.low * energy->wall_seconds,
                                              device->floor.value.high * packages.high * energy->wall_seconds};
-    struct tvg_interval outside = cpu_outside(profile);
-    energy->cpu_seconds_outside = outside.value;
-    if (device->core_active.known)
-        energy->other_cpu = (struct tvg_interval){device->core_active.value.value * outside.value, device->core_active.value.low * outside.low,
-                                                  device->core_active.value.high * outside.high};
+    struct tvg_interval outside[6], core = times(&device->core_active, 1);
+    tvg_cpu_outside(profile, outside);
+    for (int p = 0; p < 6; p++) {
+        energy->cpu_seconds_outside += outside[p].value;
+        energy->other_cpu_phase[p] = (struct tvg_interval){core.value * outside[p].value, core.low * outside[p].low, core.high * outside[p].high};
+        energy->other_cpu = tvg_interval_add(energy->other_cpu, energy->other_cpu_phase[p]);
+    }
 
     if (joules > 0)
         fit_to_meter(energy, profile, device, joules, packages_charged(profile, device, TVG_CHARGE_EXCLUSIVE).value);

@@ -29,6 +29,7 @@ struct tvg_energy {
     enum tvg_charge charge;        /* what was applied, never AUTO */
     double charged_packages;       /* how many package floors the run pays: 2/64 for 2 of 64 cores */
     struct tvg_interval other_cpu; /* part of `other`: CPU seconds outside recorded ops x W per busy core */
+    struct tvg_interval other_cpu_phase[6]; /* parts of other_cpu, by enum tvg_phase_kind */
     struct tvg_interval unexplained; /* part of `other`: what the meter saw and the model did not explain; 0 without a meter */
     double cpu_seconds_outside;    /* CPU seconds outside recorded ops */
     double meter_seconds;          /* window that meters cover; 0: no meter */

@@ -239,6 +239,7 @@ bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile
     energy->meter_scale = 1;
     energy->meter_seconds = energy->model_error = 0; /* the CPU's meters say nothing of a board */
     energy->other_cpu = energy->unexplained = (struct tvg_interval){0, 0, 0};
+    memset(energy->other_cpu_phase, 0, sizeof energy->other_cpu_phase);
     energy->shared = standing.shared;
     energy->tenants = standing.tenants;
     if (joules > 0 && standing.shared) { /* what is not ours is others', but for what the meter says less than we alone are modelled to take */

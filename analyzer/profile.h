@@ -136,6 +136,11 @@ struct tvg_cpu_library {    /* a computing library (struct tvg_op) and the CPU s
     const char *name;
     double seconds;
 };
+enum tvg_cpu_part { TVG_CPU_START = 0, TVG_CPU_LOAD, TVG_CPU_MAIN, TVG_CPU_END, TVG_CPU_PARTS }; /* before the first op; the phase load; until the last op; after it */
+struct tvg_cpu_part_sum {
+    double op_seconds, dark_seconds;
+    double squares;         /* sum over samples of the square of what each stands for, s^2 */
+};
 struct tvg_cpu_where {
     uint32_t processes;     /* that were sampled; 0: all below is 0 */
     bool kernel;            /* time in the kernel was sampled too, in all of them */
@@ -143,7 +148,8 @@ struct tvg_cpu_where {
     double op_seconds, dark_seconds; /* by samples */
     double before_seconds;  /* CPU time before sampling began, which is before any op was seen: dark too, in unknown objects */
     double unsampled_seconds; /* of cpu_seconds: in no sample (a thread's first moments; the kernel, where it is not sampled) */
-    double dark_low, dark_high; /* share of cpu_seconds, with 95 % of the samples' chance and all that is not sampled; NAN: not known */
+    double all_seconds;     /* what in ops, dark, before and unsampled add up to: cpu_seconds, or more where the samples say more than the last reading of the clock */
+    struct tvg_cpu_part_sum part[TVG_CPU_PARTS]; /* of op_seconds and dark_seconds, by when they were */
     struct tvg_cpu_object *objects; /* most dark seconds first */
     uint32_t object_count;
     struct tvg_cpu_library *libraries;
@@ -180,6 +186,7 @@ struct tvg_profile {
     double op_wall_seconds; /* time in which at least one op ran (union over threads) */
     double op_wall_error;   /* it is right within this many seconds (0: exact) */
     double cpu_seconds;     /* process CPU time, user + system, without the recorder's own */
+    struct tvg_interval cpu_start, cpu_end; /* of cpu_seconds: before the first op, after the last one */
     double own_seconds;     /* the recorder's own cost */
     struct tvg_cpu_where where; /* of cpu_seconds */
     uint32_t threads;       /* threads that ran ops */
@@ -211,6 +218,13 @@ bool tvg_profile_load(struct tvg_profile **profile, const char *path, const stru
 /* A copy whose ops and groups (malloc'd in every profile) may be changed and reallocated; all else is shared and stays as it is. */
 struct tvg_profile *tvg_profile_copy(const struct tvg_profile *profile);
 void tvg_profile_free(struct tvg_profile *profile);
+/* CPU seconds outside recorded ops, by phase: by samples of the source "dark", else within bounds. All 0 when the CPU time is not known. */
+void tvg_cpu_outside(const struct tvg_profile *profile, struct tvg_interval outside[6]);
+/* The chance in the dark seconds of a part, either way: 1.96 standard deviations of a binomial, sqrt(p (1 - p) sum of squares of what a sample stands for), and the
+ * grain, one sample. */
+double tvg_cpu_chance(const struct tvg_cpu_part_sum *part);
+/* Threads that a call keeps busy: those its library may use where the call is large enough, `unknown` when the recorder could not tell. */
+double tvg_threads_of(const struct tvg_op_stat *stat, double unknown);
 /* --tokens and --units: a value that is not above 0 (or not finite) is refused; KIND=N is taken apart, an unknown kind is refused. */
 bool tvg_unit_value_check(const char *option, double value, struct tvg_error *error);
 bool tvg_unit_parse(const char *text, char kind[24], double *value, struct tvg_error *error);

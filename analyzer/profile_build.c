@@ -41,7 +41,7 @@ struct tvg_build {
     uint32_t process_count;
     uint32_t lanes;                /* of all processes */
     struct tvg_damage damage;
-    double cpu_seconds, own_seconds, waiting_seconds, cpu_start;
+    double cpu_seconds, own_seconds, waiting_seconds;
     double ticks_per_ns;
     uint32_t threads;
     bool failed;
@@ -75,7 +75,7 @@ struct tvg_process {
     struct tvg_dark *dark;      /* NULL: the process was not sampled */
     double cpu_process_ns, encode_ticks;
     uint64_t end_mono_ns, first_start, last_end;
-    double cpu_first_ns;        /* CPU the process had used when its first op began, as the first block lets one estimate */
+    struct tvg_cpu_clock cpu;
     bool seen_ops, ended;
     struct window window;
     struct tvg_info_file said;
@@ -426,13 +426,9 @@ static void add_ops(struct tvg_process *process, const struct tvg_event *event)
             process->first_start = start;
         if (end > process->last_end)
             process->last_end = end;
-        if (!process->seen_ops && info->anchor.mono_ns) { /* as if CPU use had been even, but no more than all the time since */
-            double since = (double)info->anchor.mono_ns - mono_ns(process, start), cpu = (double)info->cpu_process_ns;
-            double life = (double)info->anchor.mono_ns - (double)process->header.process_start_mono_ns;
-            process->cpu_first_ns = process->header.process_start_mono_ns && life > since ? cpu * (1 - since / life) : 0;
-            process->cpu_first_ns = fmax(process->cpu_first_ns, cpu - since);
-        }
         process->seen_ops = true;
+        if (info->anchor.mono_ns)
+            tvg_cpu_seen(&process->cpu, (double)info->anchor.mono_ns, (double)info->cpu_process_ns, mono_ns(process, process->last_end));
     }
     if ((double)info->cpu_process_ns > process->cpu_process_ns)
         process->cpu_process_ns = (double)info->cpu_process_ns;
@@ -549,7 +545,7 @@ void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, con
     settle(build, seconds_per_tick);
     double sampling_ns = process->dark ? tvg_dark_cost_ns(process->dark) : 0;
     if (process->dark && ((!build->dark && !(build->dark = tvg_dark_sum_new())) ||
-                          !tvg_dark_sum_add(build->dark, process->dark, build->ops, build->op_count)))
+                          !tvg_dark_sum_add(build->dark, process->dark, build->ops, build->op_count, tvg_same_clock(&process->header, &build->process[0]->header))))
         build->failed = true;
     tvg_dark_free(process->dark);
     process->dark = NULL;
@@ -564,7 +560,6 @@ void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, con
     double cpu = cpu_ns * 1e-9;
     build->own_seconds += own;
     build->cpu_seconds += cpu > own ? cpu - own : 0;
-    build->cpu_start += process->cpu_first_ns * 1e-9;
     process->window.start_ns = (double)(process->header.process_start_mono_ns ? process->header.process_start_mono_ns : process->header.anchor.mono_ns);
     process->window.end_ns = (double)(said->last_mono_ns > process->end_mono_ns ? said->last_mono_ns : process->end_mono_ns);
     if (process->seen_ops) {
@@ -574,6 +569,10 @@ void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, con
     }
     if (process->window.end_ns < process->window.start_ns)
         process->window.end_ns = process->window.start_ns;
+    process->cpu.start = (struct tvg_cpu_point){(double)process->header.process_start_mono_ns, 0};
+    if (process->header.cpu_process_ns)
+        process->cpu.opened = (struct tvg_cpu_point){(double)process->header.anchor.mono_ns, (double)process->header.cpu_process_ns};
+    process->cpu.end = (struct tvg_cpu_point){process->window.end_ns, cpu_ns};
     build->threads += process->tid_count;
     if (damage) {
         build->damage.bytes_skipped += damage->bytes_skipped;
@@ -731,17 +730,35 @@ static void totals(struct tvg_profile *profile)
     }
 }
 
-/* CPU time before the first op is what the first block tells; the rest is shared out by time, none to waiting. */
-static void share_cpu(struct tvg_profile *profile, double cpu_start)
+static struct tvg_interval at_most(struct tvg_interval value, double limit)
+{
+    return (struct tvg_interval){fmin(value.value, limit), fmin(value.low, limit), fmin(value.high, limit)};
+}
+
+/* CPU time before the first op and after the last is what the clocks around them tell; the rest is shared out by time, none to waiting. A process on another
+ * machine has a clock of its own: all it used is in the rest. */
+static void share_cpu(struct tvg_profile *profile, const struct tvg_build *build, double first_ns, double last_ns)
 {
     struct tvg_phase *phase = profile->phase;
-    phase[TVG_PHASE_START].cpu_seconds = cpu_start < profile->cpu_seconds ? cpu_start : profile->cpu_seconds;
-    double rest = profile->cpu_seconds - phase[TVG_PHASE_START].cpu_seconds, time = 0;
-    for (int p = TVG_PHASE_LOAD; p <= TVG_PHASE_END; p++)
-        time += p == TVG_PHASE_WAITING ? 0 : phase[p].seconds;
-    for (int p = TVG_PHASE_LOAD; p <= TVG_PHASE_END; p++)
-        if (p != TVG_PHASE_WAITING && time > 0)
-            phase[p].cpu_seconds = rest * phase[p].seconds / time;
+    struct tvg_interval start = {0, 0, 0}, end = start;
+    for (uint32_t i = 0; i < build->process_count; i++) {
+        const struct tvg_process *process = build->process[i];
+        if (!tvg_same_clock(&process->header, &build->process[0]->header))
+            continue;
+        double all = process->cpu.end.cpu_ns * 1e-9;
+        struct tvg_interval before = tvg_cpu_by(&process->cpu, first_ns, profile->cpus_allowed), by_last = tvg_cpu_by(&process->cpu, last_ns, profile->cpus_allowed);
+        start = tvg_interval_add(start, before);
+        end = tvg_interval_add(end, (struct tvg_interval){fmax(0, all - by_last.value), fmax(0, all - by_last.high), fmax(0, all - by_last.low)});
+    }
+    profile->cpu_start = at_most(start, profile->cpu_seconds);
+    profile->cpu_end = at_most(end, profile->cpu_seconds - profile->cpu_start.value);
+    phase[TVG_PHASE_START].cpu_seconds = profile->cpu_start.value;
+    phase[TVG_PHASE_END].cpu_seconds = profile->cpu_end.value;
+    double rest = profile->cpu_seconds - profile->cpu_start.value - profile->cpu_end.value, time = 0;
+    for (int p = TVG_PHASE_LOAD; p < TVG_PHASE_WAITING; p++)
+        time += phase[p].seconds;
+    for (int p = TVG_PHASE_LOAD; p < TVG_PHASE_WAITING; p++)
+        phase[p].cpu_seconds = time > 0 ? rest * phase[p].seconds / time : 0;
 }
 
 /* --skip-warmup: what was called before the steady state is taken out of every sum. */
@@ -818,8 +835,6 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
             break;
         }
 
-    if (!tvg_dark_sum_finish(build->dark, build->arena, profile->cpu_seconds, &profile->where))
-        goto memory_again;
     totals(profile);
     /* Each process has its own rate of ticks, the union one for all: a union is never more than the sum. */
     profile->op_wall_seconds = fmin(profile->op_wall_seconds, profile->op_seconds);
@@ -839,7 +854,11 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
     start = start < 0 ? 0 : start > profile->wall_seconds ? profile->wall_seconds : start;
     end = end < 0 ? 0 : end > profile->wall_seconds - start ? profile->wall_seconds - start : end;
     tvg_phases_finish(profile, busy, seconds_per_tick, start, end, build->waiting_seconds);
-    share_cpu(profile, build->cpu_start);
+    double first_ns = start_ns + start * 1e9;
+    const double part_ends[TVG_CPU_PARTS - 1] = {first_ns, first_ns + profile->phase[TVG_PHASE_LOAD].seconds * 1e9, end_ns - end * 1e9};
+    share_cpu(profile, build, first_ns, part_ends[TVG_CPU_MAIN]);
+    if (!tvg_dark_sum_finish(build->dark, build->arena, profile->cpu_seconds, part_ends, &profile->where))
+        goto memory_again;
     if (build->options && build->options->skip_warmup) {
         leave_warmup_out(profile);
         profile->total_ops = 0;

@@ -137,6 +137,20 @@ double tvg_waiting_seconds(const struct tvg_waiting *waiting, double undisturbed
 void tvg_phases_finish(struct tvg_profile *profile, const struct tvg_busy_result *busy, double seconds_per_tick, double start_seconds,
                        double end_seconds, double waiting_seconds);
 
+/* --- profile_cpu.c: CPU time by moments --------------------------------------------------------------------------------------- */
+struct tvg_cpu_point { /* CPU time that a process had used by a moment of CLOCK_MONOTONIC; a moment of 0: not known */
+    double mono_ns, cpu_ns;
+};
+struct tvg_cpu_clock { /* of one process; starts zeroed */
+    struct tvg_cpu_point start, opened, end;         /* set by the owner: its start, the opening of the trace, its end */
+    struct tvg_cpu_point first, before, after;       /* the first block; the blocks around its last op */
+    uint64_t seen;
+};
+/* A block was written at `mono_ns`, when the last op seen so far had ended at `last_op_ns`. */
+void tvg_cpu_seen(struct tvg_cpu_clock *clock, double mono_ns, double cpu_ns, double last_op_ns);
+/* CPU seconds used by a moment: interpolated, with the ends that `cpus` CPUs allow (0: not known how many). */
+struct tvg_interval tvg_cpu_by(const struct tvg_cpu_clock *clock, double mono_ns, double cpus);
+
 /* --- profile_gpu.c: activity of GPUs ----------------------------------------------------------------------------------------- */
 struct tvg_gpu_build;
 struct tvg_gpu_build *tvg_gpu_build_new(void);
@@ -163,10 +177,12 @@ void tvg_dark_ops(struct tvg_dark *dark, uint32_t tid, const struct tvg_batch *b
 /* What sampling has cost the process. */
 double tvg_dark_cost_ns(const struct tvg_dark *dark);
 struct tvg_dark_sum *tvg_dark_sum_new(void);
-/* Adds a process, whose ops were all marked, to the run's sums; `ops` gives their libraries. False: memory is out. */
-bool tvg_dark_sum_add(struct tvg_dark_sum *sum, const struct tvg_dark *dark, const struct tvg_op_stat *ops, uint32_t op_count);
-/* The run's figures, strings and arrays in the arena. `sum` may be NULL: nothing was sampled. False: memory is out. */
-bool tvg_dark_sum_finish(struct tvg_dark_sum *sum, struct tvg_arena *arena, double cpu_seconds, struct tvg_cpu_where *where);
+/* Adds a process, whose ops were all marked, to the run's sums; `ops` gives their libraries. `same_clock`: its moments are those of the run. False: memory
+ * is out. */
+bool tvg_dark_sum_add(struct tvg_dark_sum *sum, const struct tvg_dark *dark, const struct tvg_op_stat *ops, uint32_t op_count, bool same_clock);
+/* The run's figures, strings and arrays in the arena. `ends`: when each part of the run but the last ended, CLOCK_MONOTONIC ns. `sum` may be NULL: nothing
+ * was sampled. False: memory is out. */
+bool tvg_dark_sum_finish(struct tvg_dark_sum *sum, struct tvg_arena *arena, double cpu_seconds, const double ends[TVG_CPU_PARTS - 1], struct tvg_cpu_where *where);
 void tvg_dark_sum_free(struct tvg_dark_sum *sum);
 void tvg_dark_free(struct tvg_dark *dark);
 

@@ -34,7 +34,9 @@ struct tvg_dark_sum {
     uint32_t processes;
     bool kernel;
     uint64_t samples, lost;
-    double op_seconds, dark_seconds, before_seconds, squares; /* squares: of what each sample stands for */
+    double op_seconds, dark_seconds, before_seconds;
+    struct moment { double mono_ns, seconds; bool in_op; } *moments; /* each sample: which part of the run it lies in shows when all processes were read */
+    size_t moment_count;
 };
 
 /* Runtimes whose threads work for whoever called: their code counts to the op that runs. */
@@ -206,6 +208,7 @@ void tvg_dark_sum_free(struct tvg_dark_sum *sum)
         return;
     free_totals(sum->objects, sum->object_count);
     free_totals(sum->libraries, sum->library_count);
+    free(sum->moments);
     free(sum);
 }
 
@@ -223,8 +226,12 @@ static struct total *total_of(struct total **totals, uint32_t *count, const char
     return grown[*count].name ? &grown[(*count)++] : NULL;
 }
 
-bool tvg_dark_sum_add(struct tvg_dark_sum *sum, const struct tvg_dark *dark, const struct tvg_op_stat *ops, uint32_t op_count)
+bool tvg_dark_sum_add(struct tvg_dark_sum *sum, const struct tvg_dark *dark, const struct tvg_op_stat *ops, uint32_t op_count, bool same_clock)
 {
+    struct moment *moments = realloc(sum->moments, (sum->moment_count + dark->count + 1) * sizeof *moments);
+    if (!moments)
+        return false;
+    sum->moments = moments;
     /* Which objects an op's own thread was seen in tells what is code of its library: files have other names than what is linked (libopenblas.so.0
      * is a link to libopenblasp-r0.3.21.so). */
     uint32_t *library = calloc(op_count + 1u, sizeof *library); /* of each op: index of its total */
@@ -264,7 +271,7 @@ bool tvg_dark_sum_add(struct tvg_dark_sum *sum, const struct tvg_dark *dark, con
             object->dark += seconds;
             sum->dark_seconds += seconds;
         }
-        sum->squares += seconds * seconds;
+        sum->moments[sum->moment_count++] = (struct moment){same_clock ? (double)sample->mono_ns : NAN, seconds, op && op <= op_count};
     }
     free(library);
     free(is_code);
@@ -284,9 +291,19 @@ static int most_dark(const void *left, const void *right)
     return a->op != b->op ? (a->op < b->op ? 1 : -1) : strcmp(a->name, b->name);
 }
 
-bool tvg_dark_sum_finish(struct tvg_dark_sum *sum, struct tvg_arena *arena, double cpu_seconds, struct tvg_cpu_where *where)
+static enum tvg_cpu_part part_at(double mono_ns, const double ends[TVG_CPU_PARTS - 1])
 {
-    *where = (struct tvg_cpu_where){.dark_low = NAN, .dark_high = NAN};
+    if (isnan(mono_ns))
+        return TVG_CPU_MAIN;
+    int part = TVG_CPU_START;
+    while (part < TVG_CPU_END && mono_ns >= ends[part])
+        part++;
+    return (enum tvg_cpu_part)part;
+}
+
+bool tvg_dark_sum_finish(struct tvg_dark_sum *sum, struct tvg_arena *arena, double cpu_seconds, const double ends[TVG_CPU_PARTS - 1], struct tvg_cpu_where *where)
+{
+    *where = (struct tvg_cpu_where){0};
     if (!sum || !sum->processes)
         return true;
     where->processes = sum->processes;
@@ -296,14 +313,13 @@ bool tvg_dark_sum_finish(struct tvg_dark_sum *sum, struct tvg_arena *arena, doub
     where->op_seconds = sum->op_seconds;
     where->dark_seconds = sum->dark_seconds;
     where->before_seconds = sum->before_seconds;
-    double sampled = sum->op_seconds + sum->dark_seconds, known = sampled + sum->before_seconds;
-    where->unsampled_seconds = fmax(0, cpu_seconds - known);
-    if (cpu_seconds > 0 && known > 0) {
-        /* Binomial: sd of the dark seconds = sqrt(p (1 - p) sum of squares of what a sample stands for). */
-        double all = fmax(cpu_seconds, known), share = sampled > 0 ? sum->dark_seconds / sampled : 0;
-        double chance = 1.96 * sqrt(share * (1 - share) * sum->squares), dark = sum->dark_seconds + sum->before_seconds;
-        where->dark_low = fmax(0, (dark - chance) / all);
-        where->dark_high = fmin(1, (dark + chance + where->unsampled_seconds) / all);
+    where->unsampled_seconds = fmax(0, cpu_seconds - sum->op_seconds - sum->dark_seconds - sum->before_seconds);
+    where->all_seconds = sum->op_seconds + sum->dark_seconds + sum->before_seconds + where->unsampled_seconds;
+    for (size_t i = 0; i < sum->moment_count; i++) {
+        const struct moment *moment = &sum->moments[i];
+        struct tvg_cpu_part_sum *part = &where->part[part_at(moment->mono_ns, ends)];
+        *(moment->in_op ? &part->op_seconds : &part->dark_seconds) += moment->seconds;
+        part->squares += moment->seconds * moment->seconds;
     }
     if (sum->object_count)
         qsort(sum->objects, sum->object_count, sizeof *sum->objects, most_dark);

@@ -486,7 +486,8 @@ bool tvg_reader_open(struct tvg_reader **out, const char *path, struct tvg_error
         reader->header_began = header.process_start_mono_ns;
         reader->header = (struct tvg_trace_header){.version = header.version, .pid = header.pid, .ppid = header.ppid, .grid_shift = header.grid_shift,
                                                    .ticks_per_ns = header.ticks_per_ns, .ticks_are_tsc = header.ticks_are_tsc,
-                                                   .anchor = header.anchor, .process_start_mono_ns = header.process_start_mono_ns};
+                                                   .anchor = header.anchor, .process_start_mono_ns = header.process_start_mono_ns,
+                                                   .cpu_process_ns = header.cpu_process_ns};
         tvg_escape(reader->header.command, sizeof reader->header.command, header.command);
         tvg_escape(reader->header.host, sizeof reader->header.host, header.host);
         if (header.rings && strlen(header.rings) < sizeof reader->header.rings_path)

@@ -45,6 +45,7 @@ struct tvg_trace_header {
     bool ticks_are_tsc;
     struct tvg_anchor anchor;
     uint64_t process_start_mono_ns; /* 0 when unknown */
+    uint64_t cpu_process_ns; /* CPU time used by the anchor's moment; 0 when unknown */
     char command[256];     /* escaped for display */
     char host[64];
     char rings_path[512];  /* "" when there is none */

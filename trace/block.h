@@ -59,6 +59,7 @@ struct tvg_file_header {
     double ticks_per_ns;          /* first estimate; the anchors of the blocks refine it */
     struct tvg_anchor anchor;
     uint64_t process_start_mono_ns; /* when the process began */
+    uint64_t cpu_process_ns;        /* CPU time that it had used at the anchor; 0 unknown */
     const char *command;          /* the command line, arguments joined by spaces; may be cut */
     const char *host;
     const char *rings;            /* path of the rings side file, "" when there is none */

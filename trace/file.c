@@ -21,6 +21,7 @@ size_t tvg_encode_file_header(void *out, size_t capacity, const struct tvg_file_
     tvg_map_uint(&map, NULL, header->anchor.mono_ns);
     tvg_map_uint(&map, NULL, header->anchor.wall_ns);
     tvg_map_uint(&map, "began", header->process_start_mono_ns);
+    tvg_map_uint(&map, "used", header->cpu_process_ns);
     tvg_map_string(&map, "command", header->command);
     tvg_map_string(&map, "host", header->host);
     tvg_map_string(&map, "rings", header->rings);
@@ -93,6 +94,8 @@ int tvg_decode_file_header(const void *data, size_t length, struct tvg_file_head
             get_anchor(value_at, &header->anchor);
         else if (tvg_token_is(&key, "began"))
             header->process_start_mono_ns = tvg_token_uint(&value, 0);
+        else if (tvg_token_is(&key, "used"))
+            header->cpu_process_ns = tvg_token_uint(&value, 0);
         else if (value.kind != TVG_TOKEN_STRING)
             continue;
         else if (tvg_token_is(&key, "command"))

@@ -19,8 +19,8 @@ static const struct tvg_usage usage = {
     .json = true,
     .details = "Dark is the share of the process's CPU time that did not run in recorded ops: interpreters, elementwise code, libraries that were not\n"
                "caught. By samples of every thread (the source \"dark\") it is known with the objects it ran in: a sample is in an op when its thread\n"
-               "was, or when another thread was and it fell into that op's library or a thread pool. Ranges are 95 % of the samples' chance, and what\n"
-               "could not be sampled. Without samples it is known within bounds: an op uses at most its duration times the threads its library may\n"
+               "was, or when another thread was and it fell into that op's library or a thread pool. Ranges are 95 % of the samples' chance (one sample at\n"
+               "least), and what could not be sampled. Without samples it is known within bounds: an op uses at most its duration times the threads its library may\n"
                "use, at least what the fastest call of the same op took.",
 };
 
@@ -257,41 +257,41 @@ static void print_names(const struct tvg_profile *profile, const char *what, con
 
 enum { OBJECTS_SHOWN = 10 };
 
-static void print_dark_row(const char *name, double seconds, double cpu)
+static void print_dark_row(const char *name, double seconds, double all)
 {
-    char time[32], part[40];
-    printf("  %-56.56s %9s %7s\n", name, tvg_show_seconds(time, sizeof time, seconds), share(part, sizeof part, seconds / cpu, seconds / cpu));
+    char time[32];
+    printf("  %-56.56s %9s %5.1f %%\n", name, tvg_show_seconds(time, sizeof time, seconds), 100 * seconds / all);
 }
 
-/* Which objects the CPU time outside recorded ops ran in. */
+/* Where the CPU time ran, in rows that add up to all of it: recorded ops, the objects outside them, what no sample stands for. */
 static void print_dark(const struct tvg_profile *profile, struct tvg_style style)
 {
     const struct tvg_cpu_where *where = &profile->where;
-    double cpu = profile->cpu_seconds, more = 0;
-    uint32_t shown = 0, rest = 0;
+    double all = where->all_seconds, more = 0;
+    uint32_t rest = 0;
     char name[512], line[256];
-    if (!where->processes || !(cpu > 0))
+    if (!where->processes || !(all > 0))
         return;
-    snprintf(line, sizeof line, "%sWHERE THE DARK TIME RAN%s  of %.3g CPU s, by %llu samples", style.bold, style.off, cpu, (unsigned long long)where->samples);
-    printf("%s\n", line);
+    printf("%sWHERE THE CPU TIME RAN%s  %.3g s by %llu samples: +-%.1f %% in all (95 %%)\n", style.bold, style.off, all, (unsigned long long)where->samples,
+           100 * tvg_dark_chance(profile) / all);
+    print_dark_row("recorded ops", where->op_seconds, all);
     for (uint32_t i = 0; i < where->object_count && where->objects[i].dark_seconds > 0; i++) {
-        if (shown == OBJECTS_SHOWN) {
+        if (i >= OBJECTS_SHOWN) {
             rest++;
             more += where->objects[i].dark_seconds;
             continue;
         }
-        shown++;
-        print_dark_row(tvg_show_object(name, sizeof name, &where->objects[i]), where->objects[i].dark_seconds, cpu);
+        print_dark_row(tvg_show_object(name, sizeof name, &where->objects[i]), where->objects[i].dark_seconds, all);
     }
     if (rest) {
         snprintf(name, sizeof name, "%u more objects (--json)", rest);
-        print_dark_row(name, more, cpu);
+        print_dark_row(name, more, all);
     }
-    if (where->before_seconds > 0.005 * cpu)
-        print_dark_row("before sampling began", where->before_seconds, cpu);
-    if (where->unsampled_seconds > 0.005 * cpu)
+    if (where->before_seconds > 0)
+        print_dark_row("before sampling began: dark", where->before_seconds, all);
+    if (where->unsampled_seconds > 0)
         print_dark_row(profile->total_ops == 0 ? "not sampled" : where->kernel ? "not sampled, perhaps in ops" : "not sampled, perhaps in ops: the kernel, first moments",
-                       where->unsampled_seconds, cpu);
+                       where->unsampled_seconds, all);
     if (where->processes < profile->processes) {
         snprintf(line, sizeof line, "%u of %u processes were not sampled.", profile->processes - where->processes, profile->processes);
         wrap("  ", "  ", line);
@@ -318,7 +318,7 @@ static void print_text(const char *path, const struct tvg_profile *profile, cons
         const struct library *library = &seen->libraries[i];
         char name[128], flop[32];
         tvg_escape(name, sizeof name, library->name);
-        double cpu = profile->cpu_seconds > 0 ? profile->cpu_seconds : NAN;
+        double cpu = profile->where.all_seconds > 0 ? profile->where.all_seconds : profile->cpu_seconds > 0 ? profile->cpu_seconds : NAN;
         char time[32];
         printf("%-34.34s %9llu %11s %9s %13s\n", name, (unsigned long long)library->calls, si(flop, library->flop, "FLOP"), tvg_show_seconds(time, sizeof time, library->seconds),
                share(part, sizeof part, library->cpu_least / cpu, library->cpu_most / cpu));
@@ -370,7 +370,7 @@ static void print_json(const char *path, const struct tvg_profile *profile, cons
 {
     const struct tvg_damage *damage = &profile->damage;
     json_t *libraries = json_array();
-    double cpu = profile->cpu_seconds > 0 ? profile->cpu_seconds : NAN;
+    double cpu = profile->where.all_seconds > 0 ? profile->where.all_seconds : profile->cpu_seconds > 0 ? profile->cpu_seconds : NAN;
     for (uint32_t i = 0; i < seen->count; i++) {
         const struct library *library = &seen->libraries[i];
         json_array_append_new(libraries, json_pack("{s:o, s:I, s:o, s:o, s:o}", "library", string(library->name), "calls", (json_int_t)library->calls, "flop",

@@ -34,17 +34,16 @@ static struct tvg_unit choose_unit(const struct tvg_profile *profile)
     return chosen;
 }
 
-/* Splits idle by time, ops by their own phases, other by the CPU seconds that ops don't explain: the phases add up to the total. */
+/* Splits idle and what the meter left unexplained by time, ops by their own phases, CPU work outside ops by when it ran: the phases add up to the total. */
 static void price_phases(struct tvg_report *report)
 {
     const struct tvg_profile *profile = report->profile;
     const struct tvg_energy *energy = report->energy;
-    double seconds = 0, outside = 0, rest[6];
+    double seconds = 0;
+    tvg_cpu_outside(profile, report->outside_s);
     int longest = TVG_PHASE_STEADY;
     for (int p = 0; p < 6; p++) {
         seconds += profile->phase[p].seconds;
-        rest[p] = fmax(0, profile->phase[p].cpu_seconds - profile->phase[p].op_seconds);
-        outside += rest[p];
         if (profile->phase[p].seconds > profile->phase[longest].seconds)
             longest = p;
     }
@@ -53,8 +52,7 @@ static void price_phases(struct tvg_report *report)
         double lasts = profile->phase[p].seconds - (p == TVG_PHASE_START ? fmin(unmetered, profile->phase[p].seconds) : 0);
         double whole = seconds - fmin(unmetered, profile->phase[TVG_PHASE_START].seconds);
         double share = whole > 0 ? lasts / whole : p == longest;
-        double outside_share = outside > 0 && !(energy->board_seconds > 0) ? rest[p] / outside : share;
-        report->phase_j[p] = tvg_interval_add(tvg_interval_scale(energy->idle, share), tvg_interval_scale(energy->other, outside_share));
+        report->phase_j[p] = tvg_interval_add(tvg_interval_scale(tvg_interval_add(energy->idle, energy->unexplained), share), energy->other_cpu_phase[p]);
     }
     for (uint32_t i = 0; i < profile->op_count; i++) {
         const struct tvg_op_stat *stat = &profile->ops[i];

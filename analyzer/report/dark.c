@@ -8,28 +8,24 @@
 
 void tvg_dark_share(const struct tvg_profile *profile, double *low, double *high)
 {
-    double least = 0, most = 0, cpu = profile->cpu_seconds;
+    double cpu = profile->cpu_seconds;
+    struct tvg_interval outside[6], all = {0, 0, 0};
     *low = *high = NAN;
     if (!(cpu > 0))
         return;
-    if (profile->total_ops == 0) { /* what was in no op is not a matter of samples */
-        *low = *high = 1;
-        return;
-    }
-    if (profile->where.processes) {
-        *low = profile->where.dark_low;
-        *high = profile->where.dark_high;
-        return;
-    }
-    for (uint32_t i = 0; i < profile->op_count; i++) {
-        const struct tvg_op_stat *stat = &profile->ops[i];
-        if (stat->op.on_gpu)
-            continue;
-        most += stat->seconds * (stat->op.threads ? stat->op.threads : 1);
-        least += stat->seconds_min * (double)stat->count;
-    }
-    *low = fmax(0, 1 - most / cpu);
-    *high = fmax(0, 1 - least / cpu);
+    tvg_cpu_outside(profile, outside);
+    for (int p = 0; p < 6; p++)
+        all = tvg_interval_add(all, outside[p]);
+    *low = fmin(1, all.low / cpu);
+    *high = fmin(1, all.high / cpu);
+}
+
+double tvg_dark_chance(const struct tvg_profile *profile)
+{
+    double all = 0;
+    for (int p = 0; p < TVG_CPU_PARTS; p++)
+        all += tvg_cpu_chance(&profile->where.part[p]);
+    return all;
 }
 
 double tvg_library_cpu(const struct tvg_profile *profile, const char *library)
@@ -87,6 +83,8 @@ json_t *tvg_cpu_json(const struct tvg_profile *profile)
     json_object_set_new(root, "dark_s", number(where->dark_seconds));
     json_object_set_new(root, "before_s", number(where->before_seconds));
     json_object_set_new(root, "unsampled_s", number(where->unsampled_seconds));
+    json_object_set_new(root, "all_s", number(where->all_seconds));
+    json_object_set_new(root, "chance_s", number(tvg_dark_chance(profile)));
     for (uint32_t i = 0; i < where->library_count; i++)
         json_array_append_new(libraries, json_pack("{s:o, s:o}", "library", json_string(tvg_escape(shown, sizeof shown, where->libraries[i].name)), "seconds",
                                                    number(where->libraries[i].seconds)));

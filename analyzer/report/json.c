@@ -181,6 +181,7 @@ static json_t *phases(const struct tvg_report *report)
         json_object_set_new(object, "seconds", number(phase->seconds));
         json_object_set_new(object, "op_seconds", number(phase->op_seconds));
         json_object_set_new(object, "cpu_seconds", number(phase->cpu_seconds));
+        json_object_set_new(object, "cpu_outside_s", interval(report->outside_s[p]));
         json_object_set_new(object, "ops", integer((double)phase->ops));
         json_object_set_new(object, "flop", number((double)phase->flop));
         json_object_set_new(object, "energy_j", interval(report->phase_j[p]));

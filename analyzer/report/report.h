@@ -57,6 +57,7 @@ struct tvg_report {
     const struct tvg_energy *energy;
     struct tvg_unit unit;          /* the one that costs are per */
     struct tvg_interval phase_j[6];
+    struct tvg_interval outside_s[6]; /* CPU seconds outside recorded ops, by phase */
     struct tvg_interval inference; /* J of warm-up, steady and waiting: what the units were made in */
     double inference_s;
     double start_j, start_s;       /* start, load and end */
@@ -98,6 +99,8 @@ void tvg_report_json(const struct tvg_report *report, FILE *out);
 /* dark.c: the share of CPU time that ran outside recorded ops: by samples where there are any, else within bounds (an op used at most its duration
  * times the threads its library may use, at least what the fastest call of the same op took). NAN when the CPU time is not known. */
 void tvg_dark_share(const struct tvg_profile *profile, double *low, double *high);
+/* CPU seconds that the samples' chance may move between in ops and dark, either way, at 95 %. */
+double tvg_dark_chance(const struct tvg_profile *profile);
 /* CPU seconds in ops of `library`, by samples; NAN when nothing was sampled. */
 double tvg_library_cpu(const struct tvg_profile *profile, const char *library);
 /* "libm.so.6", "code made at run time"; escaped. Returns `out`. */

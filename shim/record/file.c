@@ -142,6 +142,7 @@ static long write_header(int to)
     info.ticks_per_ns = tvg_state.ticks_per_ns;
     tvg_clock_anchor(&info.anchor);
     info.process_start_mono_ns = tvg_state.start_mono_ns;
+    info.cpu_process_ns = tvg_clock_cpu_process();
     info.command = command;
     info.host = names.nodename;
     info.rings = rings;

@@ -224,3 +224,53 @@ def test_plain_preload_leaves_a_trace_without_ops_only_when_asked(under_shim, ho
     run = under_shim([host, "loop:300"], env={"TVG_SOURCES": "+dark"})
     assert 0.27 < cpu(run.trace)["seconds"] < 0.6  # the loop's own 0.3; OpenBLAS's threads take up to 0.1 to start
     assert testlib.tvg("check", run.trace).returncode == 0
+
+
+# --- which part of the run it belongs to -----------------------------------------------------------------------------------------
+
+
+START_AND_END = """
+import time
+def burn(seconds):
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+import numpy as np
+a = np.ones((400, 400), np.float32)
+burn(0.8)
+for i in range(100):
+    a @ a
+burn(0.5)
+"""
+
+
+@pytest.mark.parametrize("sources", ["none", "+dark"])
+def test_cpu_time_before_and_after_the_ops_is_start_and_end(under_shim, sources, request):
+    if sources == "+dark":
+        request.getfixturevalue("sampling_works")
+    report = testlib.tvg_json("report", under_shim(START_AND_END, env={**ONE_THREAD, "TVG_SOURCES": sources}).trace, "--json")
+    phases = {phase["name"]: phase for phase in report["phases"]}
+    outside = {name: phase["cpu_outside_s"] for name, phase in phases.items()}
+    assert outside["start"]["low"] > 0.75 and outside["start"]["value"] < report["totals"]["cpu_s"] - 0.4
+    assert outside["end"]["value"] == pytest.approx(0.5, abs=0.15)
+    assert outside["steady"]["value"] + outside["warm-up"]["value"] < 0.3
+    rows = json.loads((testlib.ROOT / "coeffs" / "amd-epyc-9005.json").read_text())["rows"]
+    core = next(row for row in rows if row["use"] == "core_active")
+    watts = core["value"], core["low"], core["high"]
+    report = testlib.tvg_json("report", under_shim(START_AND_END, env={**ONE_THREAD, "TVG_SOURCES": sources}).folder, "--json", "--device", "amd-epyc-9005", "--charge", "none")
+    for phase in report["phases"]:  # without floor and ops a phase's joules are its CPU seconds outside ops times a core's watts, end by end
+        if phase["name"] in ("start", "end"):
+            for end, each in zip(("value", "low", "high"), watts):
+                assert phase["energy_j"][end] == pytest.approx(each * phase["cpu_outside_s"][end], rel=1e-6, abs=1e-9)
+
+
+def test_the_rows_of_coverage_add_up(under_shim, host, sampling_works):
+    run = under_shim([host, "blas:300", "loop:600", "jit:100", "blas:300"], env=ONE_THREAD)
+    figures = cpu(run.trace)
+    rows = sum(entry["dark_s"] for entry in figures["objects"]) + figures["in_ops_s"] + figures["before_s"] + figures["unsampled_s"]
+    assert rows == pytest.approx(figures["all_s"], rel=1e-9) and figures["all_s"] >= figures["seconds"] * (1 - 1e-9)
+    assert 0 < figures["chance_s"] < 0.2 * figures["all_s"]
+    text = testlib.tvg("coverage", run.trace).stdout
+    table = text.split("WHERE THE CPU TIME RAN")[1].split("The recorder itself")[0].splitlines()[1:]
+    shares = [float(line.split()[-2]) for line in table if line.endswith("%")]
+    assert len(shares) > 3 and sum(shares) == pytest.approx(100, abs=0.05 * len(shares))

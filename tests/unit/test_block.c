@@ -360,7 +360,7 @@ static void file_header(void **state)
 {
     (void)state;
     struct tvg_file_header header = {.pid = 1, .ppid = 2, .tid = 3, .grid_shift = 5, .ticks_are_tsc = true, .ticks_per_ns = 2.45, .anchor = {7, 8, 9},
-                                     .process_start_mono_ns = 10, .command = "python infer.py", .host = "h", .rings = "/dev/shm/x.rings", .tool = "0.1.0"};
+                                     .process_start_mono_ns = 10, .cpu_process_ns = 11, .command = "python infer.py", .host = "h", .rings = "/dev/shm/x.rings", .tool = "0.1.0"};
     struct tvg_file_header back;
     uint8_t out[1024], copy[1024];
     char strings[256];
@@ -370,7 +370,7 @@ static void file_header(void **state)
     assert_int_equal(size, length);
     assert_int_equal(back.version, TVG_FORMAT_VERSION);
     assert_true(back.pid == 1 && back.ppid == 2 && back.tid == 3 && back.grid_shift == 5 && back.ticks_are_tsc && back.ticks_per_ns == 2.45);
-    assert_true(back.anchor.ticks == 7 && back.anchor.mono_ns == 8 && back.anchor.wall_ns == 9 && back.process_start_mono_ns == 10);
+    assert_true(back.anchor.ticks == 7 && back.anchor.mono_ns == 8 && back.anchor.wall_ns == 9 && back.process_start_mono_ns == 10 && back.cpu_process_ns == 11);
     assert_string_equal(back.command, header.command);
     assert_string_equal(back.rings, header.rings);
     assert_string_equal(back.tool, header.tool);
