@@ -12,6 +12,7 @@
 #include "elf.h"
 #include "load_event.h"
 #include "preload.h"
+#include "../record/quiet.h"
 #include "scope.h"
 
 struct search {
@@ -288,27 +289,24 @@ static void find_object(void *context)
 
 const char *tvg_object_name(const void *address, void **base)
 {
-    int saved = errno;
-    struct naming naming = {address, NULL};
     struct answer *answer = answer_of(address);
-    uintptr_t kept_base;
-    const char *kept;
-    if (address && answer_read(answer, address, &kept_base, &kept)) {
-        if (base)
-            *base = (void *)kept_base;
-        return kept;
+    uintptr_t object_base = 0;
+    const char *name = "";
+    if (address && !answer_read(answer, address, &object_base, &name)) {
+        struct tvg_quiet quiet;
+        struct naming naming = {address, NULL};
+        tvg_quiet_begin(&quiet); /* a handler that asks too must not find the names locked */
+        tvg_objects_hold(find_object, &naming);
+        name = "";
+        object_base = 0;
+        if (naming.object) {
+            name = naming.object->l_name[0] ? file_of(naming.object->l_name) : program_name();
+            object_base = naming.object->l_addr;
+            answer_write(answer, address, object_base, name);
+        }
+        tvg_quiet_end(&quiet);
     }
     if (base)
-        *base = NULL;
-    if (address)
-        tvg_objects_hold(find_object, &naming);
-    const char *name = "";
-    if (naming.object) {
-        name = naming.object->l_name[0] ? file_of(naming.object->l_name) : program_name();
-        if (base)
-            *base = (void *)naming.object->l_addr;
-        answer_write(answer, address, naming.object->l_addr, name);
-    }
-    errno = saved;
+        *base = (void *)object_base;
     return name;
 }

@@ -11,9 +11,37 @@
 __thread struct tvg_guard tvg_guard __attribute__((tls_model("initial-exec")));
 
 /* Whether 8 bytes at `address` can be read: the kernel reads a signal set there, then refuses the unknown action. */
-static bool readable(uintptr_t address)
+static bool kernel_reads(uintptr_t address)
 {
     return tvg_sys6(SYS_rt_sigprocmask, ~0L, (long)address, 0, TVG_SIGNAL_BYTES, 0, 0) == -22;
+}
+
+extern void *__libc_stack_end; /* of the first thread */
+
+/* The thread's own stack ends at __libc_stack_end or, of other threads, below their thread-local memory. What can be read from `address` up to there
+ * without a gap belongs to it, since stacks end with a page that can't. */
+static void keep_stack(struct tvg_guard *guard, uintptr_t address)
+{
+    enum { PAGE = 4096, PAGES_MAX = 64 };
+    uintptr_t low = address & ~(uintptr_t)(PAGE - 1), ends[] = {(uintptr_t)__libc_stack_end, (uintptr_t)guard}, high = 0;
+    for (int i = 0; i < 2 && !high; i++)
+        if (ends[i] - low <= PAGES_MAX * PAGE) high = ends[i];
+    for (uintptr_t page = low; page < high; page += PAGE)
+        if (!kernel_reads(page)) return;
+    if (!high) return;
+    guard->stack_high = 0; /* who interrupts here finds nothing kept */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    guard->stack_low = low;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    guard->stack_high = high;
+}
+
+static bool readable(struct tvg_guard *guard, uintptr_t address)
+{
+    if (address >= guard->stack_low && address < guard->stack_high) return true;
+    if (!kernel_reads(address)) return false;
+    keep_stack(guard, address);
+    return true;
 }
 
 static void forget_frame(struct tvg_guard *guard)
@@ -29,11 +57,11 @@ static void forget_frame(struct tvg_guard *guard)
 /* A call seems nested: is the outer one still there? Its struct tvg_call lies in the stack between it and us; when the call was left by
  * longjmp, frames that came later have overwritten it. When it is whole but dead, or lies in a suspended stack next to ours, what gives
  * it away is our caller: the object that called the outer function, not the one that computes. */
-static bool nested_is_live(const struct tvg_guard *guard, const void *caller)
+static bool nested_is_live(struct tvg_guard *guard, const void *caller)
 {
     const struct tvg_call *call = guard->call;
     uintptr_t first = (uintptr_t)call, last = first + sizeof *call - 8;
-    if (!call || !readable(first) || ((first ^ last) >> 12 && !readable(last))) return false;
+    if (!call || !readable(guard, first) || ((first ^ last) >> 12 && !readable(guard, last))) return false;
     if (call->frame - first > 4096 || call->thread != guard->thread) return false;
     /* Not at once: a signal handler inside the call looks the same, but it makes few calls. */
     if (guard->nested < 16 || !call->slot) return true;
@@ -49,11 +77,7 @@ bool tvg_nested_is_live(struct tvg_guard *guard, const void *caller)
     /* Asked at the 2nd, 3rd, 4th, 5th, 8th, 9th, 16th, 17th... nested call: even and odd, since a cascade makes every other one an inner one. */
     uint32_t n = guard->nested;
     if (((n & (n - 1)) && ((n - 1) & (n - 2))) || guard->writing == 2) return true;
-    struct tvg_quiet quiet;
-    tvg_quiet_begin(&quiet);
-    bool live = nested_is_live(guard, caller);
-    tvg_quiet_end(&quiet);
-    return live;
+    return nested_is_live(guard, caller);
 }
 
 /* There is a stored frame, but it is below ours or far from it. True: this call is outermost. */

@@ -35,6 +35,7 @@ struct tvg_guard {
     uint32_t writing;            /* 1: a record is being written, the ring must not be touched by who interrupts; 2: in the slow path */
     uint32_t skipped;
     uint32_t beside;             /* recorded ops that hooks said are no products: see tvg_recorded_mark */
+    uintptr_t stack_low, stack_high; /* part of the thread's own stack: it can be read as long as the thread runs */
 };
 extern __thread struct tvg_guard tvg_guard __attribute__((tls_model("initial-exec")));
 

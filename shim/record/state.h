@@ -6,20 +6,13 @@
 
 #include "../../trace/block.h"
 #include "../../trace/rings.h"
+#include "quiet.h"
 #include "record.h"
 
 enum { TVG_PATH_MAX = 1024, TVG_SIGNAL_BYTES = 8 };
 /* tvg_slot.flags: the op has no id, its map is written inline with each call; its caller or target was unloaded, and another slot stands for the key. */
 enum { TVG_SLOT_WIDE = 1, TVG_SLOT_GONE = 2 };
 enum { TVG_ENTRY_INTERNED = 0xfff0, TVG_ENTRY_NONE = 0xffff };
-
-/* The slow path: all signals blocked and errno kept, from begin to end. Nests. */
-struct tvg_quiet {
-    uint64_t mask;
-    int saved_errno;
-};
-void tvg_quiet_begin(struct tvg_quiet *quiet);
-void tvg_quiet_end(const struct tvg_quiet *quiet);
 
 /* What a ring's owner needs on the slow path. */
 struct tvg_thread_slow {
