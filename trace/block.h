@@ -30,6 +30,7 @@ enum tvg_block_kind {
     TVG_BLOCK_KERNELS = 11, /* GPU activity records, columns */
     TVG_BLOCK_END = 12,     /* clean end: totals, own cost */
     TVG_BLOCK_SAMPLES = 13, /* where CPU time went, sampled, columns */
+    TVG_BLOCK_SYNC = 14,    /* GPU: waits of the host, events between streams, columns */
     TVG_BLOCK_KINDS         /* one past the last */
 };
 

@@ -29,7 +29,7 @@ static const struct tvg_usage usage = {
                                            {0, NULL, NULL, NULL}},
 };
 
-static const char *const block_names[] = {"", "ops", "dict", "manifest", "coverage", "energy", "counters", "stacks", "mark", "thread", "lost", "kernels", "end", "samples"};
+static const char *const block_names[] = {"", "ops", "dict", "manifest", "coverage", "energy", "counters", "stacks", "mark", "thread", "lost", "kernels", "end", "samples", "sync"};
 
 static void set_string(json_t *object, const char *key, const char *value)
 {

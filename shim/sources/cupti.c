@@ -20,6 +20,7 @@
 #include "../record/sys.h"
 #include "cupti_abi.h"
 #include "cupti_launches.h"
+#include "cupti_sync.h"
 #include "gpu.h"
 #include "kernel_windows.h"
 #include "tables.h"
@@ -246,6 +247,10 @@ static void flush_loop(void)
         nanosleep(&pause, NULL);
         if (atomic_load_explicit(&active, memory_order_acquire))
             flush();
+        pthread_mutex_lock(&drain);
+        if (getpid() == owner)
+            tvg_sync_write();
+        pthread_mutex_unlock(&drain);
     }
 }
 
@@ -258,6 +263,7 @@ static void end_recording(bool forced)
     pthread_mutex_lock(&drain);
     for (uint32_t device = 0; device < DEVICES; device++)
         write_rows(device);
+    tvg_sync_write();
     pthread_mutex_unlock(&drain);
 }
 

@@ -56,8 +56,8 @@ struct cupti_memset {
 } __attribute__((packed, aligned(8)));
 
 /* The callback interface: what cuptiSubscribe's function gets. */
-enum { CUPTI_DOMAIN_DRIVER = 1, CUPTI_DOMAIN_RESOURCE = 3, CUPTI_SITE_ENTER = 0, CUPTI_NODE_KERNEL = 0 };
-enum { CUPTI_RESOURCE_GRAPHNODE_CREATED = 13, CUPTI_RESOURCE_GRAPHNODE_CLONED = 20 };
+enum { CUPTI_DOMAIN_DRIVER = 1, CUPTI_DOMAIN_RESOURCE = 3, CUPTI_SITE_ENTER = 0, CUPTI_SITE_EXIT = 1, CUPTI_NODE_KERNEL = 0 };
+enum { CUPTI_RESOURCE_STREAM_CREATED = 3, CUPTI_RESOURCE_STREAM_DESTROYED = 4, CUPTI_RESOURCE_GRAPHNODE_CREATED = 13, CUPTI_RESOURCE_GRAPHNODE_CLONED = 20 };
 
 struct cupti_callback_data {
     int32_t site;
@@ -81,9 +81,54 @@ struct cupti_graph_data {
     void *dependency, *graph_exec;
 };
 
-/* Driver calls that start device work, one for each piece of work, whatever the process called above them. The numbers are CUPTI's callback ids
- * and never change: launches of kernels and graphs, copies and memsets that don't wait. */
-static const uint32_t cupti_driver_launches[] = {115, 116, 117, 307, 442, 477, 478, 480, 514, 515, 652, 653,
-                                                 216, 218, 220, 222, 224, 226, 277, 279, 281, 306, 418, 421, 422, 423, 428, 429, 430, 431, 432, 433};
+/* What the callbacks' function_params point to, as far as it is read: CUPTI passes the call's arguments in order. */
+struct cupti_stream_call { /* cuStreamSynchronize, cuStreamBeginCapture..., cuStreamEndCapture */
+    void *stream;
+};
+struct cupti_event_call { /* cuEventSynchronize, cuEventDestroy */
+    void *event;
+};
+struct cupti_record_call { /* cuEventRecord, cuEventRecordWithFlags */
+    void *event, *stream;
+};
+struct cupti_wait_call { /* cuStreamWaitEvent */
+    void *stream, *event;
+};
+struct cupti_context_call { /* cuCtxSynchronize_v2; cuCtxSynchronize has none */
+    void *context;
+};
+enum { CUDA_CAPTURE_UNMATCHED = 903, CUDA_CAPTURE_WRONG_THREAD = 908 }; /* cuStreamEndCapture was called for nothing: the capture goes on */
+
+/* Driver calls that are followed. The numbers are CUPTI's callback ids and never change. Launches start device work, one call for each piece of it,
+ * whatever the process called above them; copies do too, and may wait. */
+enum cupti_call {
+    CUPTI_CALL_NONE = 0, CUPTI_CALL_LAUNCH, CUPTI_CALL_COPY, CUPTI_CALL_FREE, CUPTI_CALL_WAIT_STREAM, CUPTI_CALL_WAIT_EVENT, CUPTI_CALL_WAIT_CONTEXT,
+    CUPTI_CALL_WAIT_THAT_CONTEXT, CUPTI_CALL_EVENT_RECORD, CUPTI_CALL_STREAM_WAIT, CUPTI_CALL_EVENT_DESTROY, CUPTI_CALL_CAPTURE_BEGIN, CUPTI_CALL_CAPTURE_END,
+    CUPTI_CALL_PER_THREAD = 0x80 /* stream 0 is the calling thread's own (the interface's names in _ptsz) */
+};
+enum { CUPTI_DRIVER_CALLS = 1024 };
+static const struct {
+    uint16_t first, last;
+    uint8_t call;
+} cupti_driver_calls[] = {
+    {115, 117, CUPTI_CALL_LAUNCH}, {307, 307, CUPTI_CALL_LAUNCH}, {442, 442, CUPTI_CALL_LAUNCH}, {477, 478, CUPTI_CALL_LAUNCH}, {480, 480, CUPTI_CALL_LAUNCH},
+    {652, 653, CUPTI_CALL_LAUNCH}, /* kernels */
+    {514, 515, CUPTI_CALL_LAUNCH}, {819, 819, CUPTI_CALL_LAUNCH}, /* graphs */
+    {216, 216, CUPTI_CALL_LAUNCH}, {218, 218, CUPTI_CALL_LAUNCH}, {220, 220, CUPTI_CALL_LAUNCH}, {222, 222, CUPTI_CALL_LAUNCH}, {224, 224, CUPTI_CALL_LAUNCH},
+    {226, 226, CUPTI_CALL_LAUNCH}, {249, 254, CUPTI_CALL_LAUNCH}, {411, 416, CUPTI_CALL_LAUNCH}, {428, 433, CUPTI_CALL_LAUNCH}, /* memsets */
+    {276, 293, CUPTI_CALL_COPY}, {305, 306, CUPTI_CALL_COPY}, {318, 321, CUPTI_CALL_COPY}, {397, 410, CUPTI_CALL_COPY}, {418, 427, CUPTI_CALL_COPY},
+    {776, 779, CUPTI_CALL_COPY}, {796, 799, CUPTI_CALL_COPY}, {837, 840, CUPTI_CALL_COPY}, /* cuMemcpy... of every kind */
+    {38, 38, CUPTI_CALL_FREE}, {245, 245, CUPTI_CALL_FREE}, /* cuMemFreeHost, cuMemFree_v2 */
+    {126, 126, CUPTI_CALL_WAIT_STREAM}, {440, 440, CUPTI_CALL_WAIT_STREAM | CUPTI_CALL_PER_THREAD}, /* cuStreamSynchronize */
+    {121, 121, CUPTI_CALL_WAIT_EVENT}, /* cuEventSynchronize */
+    {17, 17, CUPTI_CALL_WAIT_CONTEXT}, {800, 800, CUPTI_CALL_WAIT_THAT_CONTEXT}, /* cuCtxSynchronize, _v2 */
+    {119, 119, CUPTI_CALL_EVENT_RECORD}, {441, 441, CUPTI_CALL_EVENT_RECORD | CUPTI_CALL_PER_THREAD}, {587, 587, CUPTI_CALL_EVENT_RECORD},
+    {588, 588, CUPTI_CALL_EVENT_RECORD | CUPTI_CALL_PER_THREAD}, /* cuEventRecord, cuEventRecordWithFlags */
+    {295, 295, CUPTI_CALL_STREAM_WAIT}, {436, 436, CUPTI_CALL_STREAM_WAIT | CUPTI_CALL_PER_THREAD}, /* cuStreamWaitEvent */
+    {122, 122, CUPTI_CALL_EVENT_DESTROY}, {325, 325, CUPTI_CALL_EVENT_DESTROY},
+    {495, 495, CUPTI_CALL_CAPTURE_BEGIN}, {496, 496, CUPTI_CALL_CAPTURE_BEGIN | CUPTI_CALL_PER_THREAD}, {539, 539, CUPTI_CALL_CAPTURE_BEGIN},
+    {540, 540, CUPTI_CALL_CAPTURE_BEGIN | CUPTI_CALL_PER_THREAD}, {720, 720, CUPTI_CALL_CAPTURE_BEGIN}, {721, 721, CUPTI_CALL_CAPTURE_BEGIN | CUPTI_CALL_PER_THREAD},
+    {497, 497, CUPTI_CALL_CAPTURE_END}, {498, 498, CUPTI_CALL_CAPTURE_END | CUPTI_CALL_PER_THREAD},
+};
 
 #endif

@@ -1,5 +1,5 @@
 /* CUPTI's callback interface: who launches what, and which library call each graph node was captured from. See cupti_launches.h.
- * A callback runs in the launching thread: it stores a few words. Only the making of graph nodes takes a lock. */
+ * A callback runs in the launching thread: it stores a few words. Only the making of graph nodes and calls that wait (cupti_sync.h) take a lock. */
 #include "cupti_launches.h"
 
 #include <dlfcn.h>
@@ -13,6 +13,7 @@
 #include "../record/record.h"
 #include "../record/sys.h"
 #include "cupti_abi.h"
+#include "cupti_sync.h"
 #include "gpu.h"
 #include "kernel_windows.h"
 #include "tables.h"
@@ -25,6 +26,7 @@ static struct {
     int (*GetGraphNodeId)(void *node, uint64_t *id);
 } cupti;
 static void *subscriber;
+static uint8_t call_of[CUPTI_DRIVER_CALLS]; /* by callback id: enum cupti_call */
 
 /* The library call that this thread is in, and what its launches became. */
 static __thread struct {
@@ -127,6 +129,7 @@ static void on_node_created(const struct cupti_graph_data *graph)
 {
     uint64_t id;
     uint32_t cause = cause_now();
+    tvg_sync_captured();
     if (!cause || cupti.GetGraphNodeId(graph->node, &id) != CUPTI_OK)
         return;
     bool kernel = graph->node_type == CUPTI_NODE_KERNEL;
@@ -143,27 +146,45 @@ static void on_node_cloned(const struct cupti_graph_data *graph)
         keep_node(id, node.cause, node.first);
 }
 
+static void on_launch(uint32_t correlation, uint64_t now)
+{
+    uint32_t cause = cause_now();
+    if (!(cause ? in_call.window : tvg_window_now()))
+        return;
+    struct place *place = &launches[correlation & (LAUNCHES - 1)];
+    atomic_store_explicit(&place->correlation, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    place->tid = in_call.tid;
+    place->cause = cause;
+    place->start_ns = now;
+    atomic_store_explicit(&place->correlation, correlation, memory_order_release);
+}
+
 static void on_callback(void *context, int domain, uint32_t id, const void *data)
 {
     (void)context;
     int saved = errno;
     if (domain == CUPTI_DOMAIN_DRIVER) {
         const struct cupti_callback_data *call = data;
-        uint32_t cause = cause_now();
-        if (call->site == CUPTI_SITE_ENTER && (cause ? in_call.window : tvg_window_now())) {
-            struct place *place = &launches[call->correlation & (LAUNCHES - 1)];
+        uint8_t what = id < CUPTI_DRIVER_CALLS ? call_of[id] : CUPTI_CALL_NONE;
+        if (call->site == CUPTI_SITE_ENTER) {
+            uint64_t now = tvg_mono_ns();
             if (!in_call.tid)
                 in_call.tid = (uint32_t)tvg_sys_gettid();
-            atomic_store_explicit(&place->correlation, 0, memory_order_relaxed);
-            atomic_thread_fence(memory_order_release);
-            place->tid = in_call.tid;
-            place->cause = cause;
-            place->start_ns = tvg_mono_ns();
-            atomic_store_explicit(&place->correlation, call->correlation, memory_order_release);
+            if (what <= CUPTI_CALL_COPY)
+                on_launch(call->correlation, now);
+            if (what != CUPTI_CALL_LAUNCH)
+                tvg_sync_enter(what, call, now);
+        } else if (what != CUPTI_CALL_LAUNCH) {
+            tvg_sync_exit(call, in_call.tid);
         }
     } else if (domain == CUPTI_DOMAIN_RESOURCE) {
         const struct cupti_resource_data *resource = data;
-        if (id == CUPTI_RESOURCE_GRAPHNODE_CREATED)
+        if (id == CUPTI_RESOURCE_STREAM_CREATED)
+            tvg_sync_stream_created(resource);
+        else if (id == CUPTI_RESOURCE_STREAM_DESTROYED)
+            tvg_sync_stream_destroyed(resource);
+        else if (id == CUPTI_RESOURCE_GRAPHNODE_CREATED)
             on_node_created(resource->descriptor);
         else if (id == CUPTI_RESOURCE_GRAPHNODE_CLONED)
             on_node_cloned(resource->descriptor);
@@ -175,8 +196,14 @@ void tvg_launches_enable(bool on)
 {
     if (!subscriber)
         return;
-    for (size_t i = 0; i < sizeof cupti_driver_launches / sizeof cupti_driver_launches[0]; i++)
-        cupti.EnableCallback(on, subscriber, CUPTI_DOMAIN_DRIVER, cupti_driver_launches[i]); /* ids that this version lacks are refused one by one */
+    if (on)
+        tvg_sync_resumed();
+    for (uint32_t id = 0; id < CUPTI_DRIVER_CALLS; id++) {
+        uint8_t call = call_of[id] & ~CUPTI_CALL_PER_THREAD;
+        bool always = call == CUPTI_CALL_CAPTURE_BEGIN || call == CUPTI_CALL_CAPTURE_END; /* who missed one would take what is captured for what ran */
+        if (call && (on || !always))
+            cupti.EnableCallback(on, subscriber, CUPTI_DOMAIN_DRIVER, id); /* ids that this version lacks are refused one by one */
+    }
 }
 
 bool tvg_launches_start(void *library, const char **why)
@@ -204,9 +231,15 @@ bool tvg_launches_start(void *library, const char **why)
         subscriber = NULL;
         return false;
     }
+    bool sync = tvg_sync_start(library);
+    for (size_t i = 0; i < sizeof cupti_driver_calls / sizeof cupti_driver_calls[0]; i++)
+        for (uint32_t id = cupti_driver_calls[i].first; id <= cupti_driver_calls[i].last; id++)
+            if (sync || cupti_driver_calls[i].call <= CUPTI_CALL_COPY)
+                call_of[id] = cupti_driver_calls[i].call;
     tvg_launches_enable(true);
-    cupti.EnableCallback(1, subscriber, CUPTI_DOMAIN_RESOURCE, CUPTI_RESOURCE_GRAPHNODE_CREATED);
-    cupti.EnableCallback(1, subscriber, CUPTI_DOMAIN_RESOURCE, CUPTI_RESOURCE_GRAPHNODE_CLONED);
+    static const uint32_t resources[] = {CUPTI_RESOURCE_STREAM_CREATED, CUPTI_RESOURCE_STREAM_DESTROYED, CUPTI_RESOURCE_GRAPHNODE_CREATED, CUPTI_RESOURCE_GRAPHNODE_CLONED};
+    for (size_t i = 0; i < sizeof resources / sizeof resources[0]; i++)
+        cupti.EnableCallback(1, subscriber, CUPTI_DOMAIN_RESOURCE, resources[i]);
     return true;
 }
 
