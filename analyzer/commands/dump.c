@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../../trace/cursor.h"
+#include "../../trace/sync.h"
 #include "../reader.h"
 #include "../run.h"
 #include "command.h"
@@ -161,10 +162,32 @@ static json_t *value_json(struct tvg_cursor *cursor)
     }
 }
 
+/* A SYNC block by its rows; what a row does not have is left out. NULL when it contradicts itself. */
+static json_t *sync_json(const struct tvg_event *event)
+{
+    static struct tvg_sync rows[TVG_SYNC_MAX];
+    static unsigned char scratch[TVG_SYNC_SCRATCH(TVG_SYNC_MAX)];
+    long count = tvg_decode_sync(event->payload, event->length, rows, scratch, sizeof scratch);
+    json_t *list = count < 0 ? NULL : json_array();
+    for (long i = 0; i < count; i++) {
+        json_t *row = json_pack("{s:s, s:I, s:o, s:o}", "kind", tvg_sync_name(rows[i].kind), "thread", (json_int_t)rows[i].tid, "start_ns", unsigned_json(rows[i].start_ns), "duration_ns",
+                                unsigned_json(rows[i].duration_ns));
+        if (rows[i].device != TVG_SYNC_UNKNOWN)
+            json_object_set_new(row, "device", json_integer(rows[i].device));
+        if (rows[i].stream != TVG_SYNC_UNKNOWN)
+            json_object_set_new(row, "stream", json_integer(rows[i].stream));
+        if (rows[i].event)
+            json_object_set_new(row, "event", unsigned_json(rows[i].event));
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
 static void dump_block(const struct tvg_event *event)
 {
     struct tvg_cursor cursor = {event->payload, (const uint8_t *)event->payload + event->length};
-    json_t *line = json_pack("{s:s, s:I, s:o}", "block", block_names[event->block], "offset", (json_int_t)event->offset, "value", value_json(&cursor));
+    json_t *value = event->block == TVG_BLOCK_SYNC ? sync_json(event) : NULL;
+    json_t *line = json_pack("{s:s, s:I, s:o}", "block", block_names[event->block], "offset", (json_int_t)event->offset, "value", value ? value : value_json(&cursor));
     json_dumpf(line, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(line);

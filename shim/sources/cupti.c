@@ -248,7 +248,7 @@ static void flush_loop(void)
         if (atomic_load_explicit(&active, memory_order_acquire))
             flush();
         pthread_mutex_lock(&drain);
-        if (getpid() == owner)
+        if (atomic_load(&active)) /* else the end is written, or will be once this lock is free */
             tvg_sync_write();
         pthread_mutex_unlock(&drain);
     }

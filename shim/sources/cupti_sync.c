@@ -11,6 +11,7 @@
 #include "../record/record.h"
 #include "../record/sys.h"
 #include "cupti_abi.h"
+#include "kernel_windows.h"
 #include "tables.h"
 
 enum { ROWS = 1 << 16, EVENTS = 1 << 15, STREAMS = 1 << 12, CAPTURES = 256 };
@@ -48,7 +49,7 @@ static __thread struct {
     uint64_t start, serial;
     uint32_t correlation, capture;
     uint8_t call; /* 0: in none */
-    bool captured;
+    bool unseen;  /* it made a graph node instead of doing anything, or began in no window of recording */
 } under_way __attribute__((tls_model("initial-exec")));
 
 static uint64_t scattered(uint64_t value)
@@ -202,7 +203,7 @@ void tvg_sync_enter(uint8_t call, const struct cupti_callback_data *data, uint64
     under_way.call = call;
     under_way.correlation = data->correlation;
     under_way.start = now;
-    under_way.captured = false;
+    under_way.unseen = !tvg_window_now();
     void *event;
     switch (call & ~CUPTI_CALL_PER_THREAD) {
     case CUPTI_CALL_WAIT_EVENT: event = ((const struct cupti_event_call *)data->function_params)->event; break;
@@ -220,7 +221,7 @@ void tvg_sync_enter(uint8_t call, const struct cupti_callback_data *data, uint64
     tvg_lock_drop(&lock);
 }
 
-void tvg_sync_captured(void) { under_way.captured = true; }
+void tvg_sync_captured(void) { under_way.unseen = true; }
 
 static void end_of_capture(const struct which *stream, int status)
 {
@@ -276,14 +277,13 @@ void tvg_sync_exit(const struct cupti_callback_data *data, uint32_t tid)
         end_of_capture(&which, status);
         return;
     }
-    if (status != 0 || under_way.captured)
-        return;
-    if (call == CUPTI_CALL_CAPTURE_BEGIN) {
+    if (status == 0 && call == CUPTI_CALL_CAPTURE_BEGIN) {
         tvg_lock_take(&lock);
         join_capture(which.key, ++captures);
         tvg_lock_drop(&lock);
-        return;
     }
+    if (status != 0 || under_way.unseen || !row.kind)
+        return;
     if (row.kind == TVG_SYNC_CONTEXT || row.kind == TVG_SYNC_FREE)
         row.device = device_of(call == CUPTI_CALL_WAIT_THAT_CONTEXT ? ((const struct cupti_context_call *)data->function_params)->context : data->context);
     if (which.key) {
