@@ -1,4 +1,4 @@
-"""Traces recorded on a real H100, analyzed here: FLOP, kernels and joules against what was known beside the trace."""
+"""Traces recorded on a real H100, analyzed here: joules, types, pauses and rewrites. FLOP and kernels: test_gpu_truths.py."""
 import json
 
 import pytest
@@ -17,25 +17,9 @@ def library_ops(data):
     return [op for op in data["ops"] if op["on_gpu"] and op["function"] not in ("kernel", "memset") and not op["function"].startswith("memcpy")]
 
 
-def test_flop_equal_torchs_own_count():
-    # 152 passes: FlopCounterMode of one, printed by the run that was recorded; no convolution or product is missing or counted twice
-    assert report(RESNET)["totals"]["flop"] == 152 * 261_707_792_384
-
-
-def test_bert_flop_equal_the_formula_but_for_attention():
-    # 12 layers: q, k, v, out 768x768, feed-forward 768x3072 twice; the pooler's 768x768 on one token a sequence. Attention ran in a
-    # kernel of its own that no library call launches: it must be seen as a kernel, not as FLOP.
-    tokens, hidden, layers, passes = 8 * 64, 768, 12, 62
-    product = 2 * tokens * hidden
-    expected = layers * (4 * product * hidden + 2 * product * 4 * hidden) + 2 * 8 * hidden * hidden
-    data = report(BERT)
-    assert data["totals"]["flop"] == passes * expected
-    assert any("fmha" in (op.get("name") or "") or "flash" in (op.get("name") or "") for op in data["ops"] if op["function"] == "kernel")
-
-
-@pytest.mark.parametrize("path, kernels_a_pass, passes, kernels_of_start", [(RESNET, 239, 152, 3), (BERT, 205, 62, 5)])
-def test_kernels_are_those_torch_profiler_counted(path, kernels_a_pass, passes, kernels_of_start):
-    assert report(path)["cards"]["kernels"] == kernels_a_pass * passes + kernels_of_start
+def test_attention_that_no_library_call_launches_is_a_kernel_and_no_flop():
+    # in this recording PyTorch's own attention was not followed yet
+    assert any("fmha" in (op.get("name") or "") or "flash" in (op.get("name") or "") for op in report(BERT)["ops"] if op["function"] == "kernel")
 
 
 @pytest.mark.parametrize("path", [RESNET, BERT])
@@ -188,11 +172,3 @@ def test_gpu_rewrites_are_refused_on_a_cpu_trace(under_shim):
     only = [one for one in data["rewrites"] if one["runs_on"] == "gpu"]
     assert len(only) == 8 and all(one["status"] == "refused" and "GPU" in one["reason"] for one in only)
     assert data["cards"] is None
-
-
-def test_products_looked_up_by_cupy_have_their_types():
-    data = report(CUPY)
-    products = [op for op in library_ops(data) if op["flop"]]
-    assert sum(op["count"] for op in products) == 40
-    assert data["totals"]["flop"] == 40 * 2 * 1024**3
-    assert sorted((op["type_a"], op["count"]) for op in products) == [("f16", 20), ("f32", 20)]

@@ -1,4 +1,4 @@
-"""Traces of CUDA graphs and of number formats, recorded on H100s: what a graph replays counts as what it captured did."""
+"""Traces of attention, of number formats and of boards at rest, recorded on H100s. What replays of CUDA graphs count: test_gpu_truths.py."""
 import json
 
 import pytest
@@ -7,7 +7,6 @@ import trace_blocks
 from tvg_testlib import ROOT, TVG, run
 
 FIXTURES = ROOT / "tests" / "fixtures" / "gpu"
-PASS_FLOP = 67_453_993_984
 
 
 def report(name):
@@ -16,19 +15,6 @@ def report(name):
 
 def products(data, **wanted):
     return [op for op in data["ops"] if op["flop"] and all(op[key] == value for key, value in wanted.items())]
-
-
-def test_replays_of_a_llama_count_as_its_eager_passes():
-    data = report("llama-graph")
-    assert data["totals"]["flop"] == 7 * PASS_FLOP  # four eager passes, three replays; what was captured ran nothing
-    assert sum(op["count"] for op in products(data)) == 7 * 306
-    assert all(op["seconds"] > 0 for op in products(data))
-
-
-def test_replays_of_a_compiled_model():
-    linear = products(report("compile"), m=1024, n=16, k=1024)
-    assert sum(op["flop"] for op in linear) == 30 * 8 * 2 * 16 * 1024 * 1024
-    assert sum(op["count"] for op in linear) == 30 * 8
 
 
 def test_attention_of_pytorchs_own_kernels():

@@ -1,11 +1,12 @@
 """An independent reader of trace files, written from trace/FORMAT.md alone: blocks as (kind, map) pairs, for what no command prints.
 
-Knows nothing of checksums (tvg check does); enough msgpack for the maps of version 1.
+Knows nothing of checksums (tvg check does); enough msgpack for the maps of version 1. kernels() gives GPU activity row by row.
 """
 import pathlib
 import struct
 
-OPS, DICT, MANIFEST, COVERAGE, ENERGY, COUNTERS, STACKS = 1, 2, 3, 4, 5, 6, 7
+OPS, DICT, MANIFEST, COVERAGE, ENERGY, COUNTERS, STACKS, MARK, THREAD, LOST, KERNELS, END = range(1, 13)
+NO_CAUSE = 0xFFFFFFFF
 
 
 def _unpack(data, at):
@@ -88,3 +89,94 @@ def manifest(path):
     for part in of_kind(path, MANIFEST):
         merged.update(part)
     return merged
+
+
+def lengths(path):
+    """Bytes of the trace by block kind, block headers included."""
+    data = pathlib.Path(path).read_bytes()
+    at, sums = 32 + struct.unpack_from("<I", data, 12)[0], {}
+    while at + 24 <= len(data):
+        _, kind, _, length = struct.unpack_from("<4sHHI", data, at)
+        sums[kind] = sums.get(kind, 0) + 24 + length
+        at += 24 + length
+    return sums
+
+
+def _lz4(data, size):
+    """One LZ4 block, decompressed (its format: literals and matches in turn, lengths of 15 and more continued by bytes of 255)."""
+    out, at = bytearray(), 0
+
+    def continued(length):
+        nonlocal at
+        if length == 15:
+            while True:
+                more = data[at]
+                at += 1
+                length += more
+                if more != 255:
+                    break
+        return length
+    while True:
+        token = data[at]
+        at += 1
+        literals = continued(token >> 4)
+        out += data[at:at + literals]
+        at += literals
+        if at >= len(data):
+            break
+        distance = data[at] | data[at + 1] << 8
+        at += 2
+        match, begin = continued(token & 15) + 4, len(out) - distance
+        while match:  # a match may reach into what it writes
+            part = out[begin:begin + match]
+            out += part
+            begin, match = begin + len(part), match - len(part)
+    assert len(out) == size, f"{len(out)} bytes of {size}"
+    return bytes(out)
+
+
+def _differences(column, count):
+    """A column of zigzag varints."""
+    size, data = column
+    data = data if len(data) == size else _lz4(data, size)
+    values, at = [], 0
+    for _ in range(count):
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        values.append(value >> 1 ^ -(value & 1))
+    assert at == len(data)
+    return values
+
+
+KERNEL_KEYS = ("duration", "start", "launch", "bytes", "op", "cause", "tid", "stream", "graph", "replayed")
+
+
+def kernels(path):
+    """GPU activity as the trace has it: a list of dicts with KERNEL_KEYS and `device`."""
+    rows = []
+    for block in of_kind(path, KERNELS):
+        count, columns = block["count"], {}
+        for key in KERNEL_KEYS:
+            columns[key] = _differences(block[key], count) if key in block else [0] * count
+        row = dict.fromkeys(KERNEL_KEYS, 0)
+        for number in range(count):
+            ended = row["start"] + row["duration"]
+            row = {key: (row[key] if key != "start" else ended) + columns[key][number] for key in KERNEL_KEYS}
+            rows.append({**row, "device": block["device"]})
+    return rows
+
+
+def operations(path):
+    """The dictionary: op id -> its description."""
+    return {entry["id"]: entry for entry in of_kind(path, DICT) if "id" in entry}
+
+
+def marks(path):
+    """What the host said of its work, in order: (kind, value, mono_ns)."""
+    return [(mark["kind"], mark["value"], mark["mono_ns"]) for mark in of_kind(path, MARK)]
