@@ -35,8 +35,10 @@ static bool admit(struct member *member, struct tvg_build *build, struct tvg_rea
     *member = (struct member){reader, tvg_build_process(build, header, reader_op, reader), header->anchor.mono_ns};
     if (!member->process)
         tvg_reader_close(reader);
-    else
+    else {
         tvg_build_dark(member->process, tvg_dark_read(path));
+        tvg_build_windows(member->process, tvg_windows_read(path));
+    }
     return member->process != NULL;
 }
 

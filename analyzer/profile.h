@@ -11,6 +11,7 @@
 #include "kernel_name.h"
 #include "reader.h"
 #include "result.h"
+#include "sampling.h"
 #include "sources_decode.h"
 #include "timeline.h"
 
@@ -31,6 +32,7 @@ struct tvg_op_stat {
     uint64_t a_written, b_written; /* calls whose A (B) address had been the C of a recorded op before: an activation, never a weight */
     uint64_t gpu_count;     /* kernels and copies that calls of this op launched; for a kernel that no call explains: itself */
     double host_seconds;    /* GPU ops: time the host spent in the calls; `seconds` is then the time on the card */
+    double sampling_error;  /* GPU ops of a run whose kernels were recorded in windows: of `seconds`, relative, 95 %; 0: all of it was seen */
     uint8_t type_called;    /* GPU products: the compute type that the call said; op.type_compute is that of the kernels that ran */
     bool type_confirmed, type_disagrees; /* a kernel's name told its type; it is not what the call asked for */
     uint32_t follows;       /* set by rewrites that add ops on a GPU: 1 + index of the op behind (or in place of) whose calls this one is launched; 0: none */
@@ -175,6 +177,7 @@ struct tvg_profile {
     struct tvg_gpu_activity *activity;
     uint32_t activity_count;
     struct tvg_timeline timeline; /* launches in order; empty without GPU activity */
+    struct tvg_sampled sampled;   /* how kernels were recorded: all the time, or in windows and the rest estimated */
     bool graph_replay;      /* set by a rewrite: repeated launches are replayed by CUDA graphs */
     struct tvg_phase phase[6];
 

@@ -73,6 +73,8 @@ struct tvg_process {
     uint32_t *tids, tid_count;
     struct tvg_steps *steps;
     struct tvg_dark *dark;      /* NULL: the process was not sampled */
+    struct tvg_windows *windows; /* NULL: its kernels were recorded all the time */
+    struct tvg_anchor near;     /* the latest anchor of a block */
     double cpu_process_ns, encode_ticks;
     uint64_t end_mono_ns, first_start, last_end;
     struct tvg_cpu_clock cpu;
@@ -341,6 +343,19 @@ void tvg_build_dark(struct tvg_process *process, struct tvg_dark *dark)
     process->dark = dark;
 }
 
+void tvg_build_windows(struct tvg_process *process, struct tvg_windows *windows)
+{
+    struct tvg_build *build = process->build;
+    process->windows = windows;
+    process->near = process->header.anchor;
+    if (!windows)
+        return;
+    if ((!build->gpu && !(build->gpu = tvg_gpu_build_new())) || !tvg_gpu_build_sampling(build->gpu))
+        build->failed = true;
+    else
+        tvg_sampling_process(tvg_gpu_build_sampling(build->gpu), windows);
+}
+
 static struct lane *lane_of(struct tvg_process *process, uint32_t ring, uint32_t *number)
 {
     for (uint32_t i = 0; i < process->lane_count; i++) {
@@ -388,6 +403,28 @@ static double mono_ns(const struct tvg_process *process, uint64_t ticks)
     return (double)anchor->mono_ns + away / ticks_rate(&process->header);
 }
 
+/* Which calls on a GPU began in a window. Their moments lie between the anchors of two blocks: the first estimate of the rate may be a
+ * hundredth off. */
+static void add_calls(struct tvg_process *process, const struct tvg_batch *batch, const struct tvg_anchor *anchor)
+{
+    struct tvg_build *build = process->build;
+    const struct tvg_anchor *before = &process->near, *now = anchor->mono_ns ? anchor : before;
+    double rate = ticks_rate(&process->header), between = (double)(int64_t)(now->mono_ns - before->mono_ns);
+    if (between > 1e7) {
+        double own = (double)(int64_t)(now->ticks - before->ticks) / between;
+        rate = fabs(own / rate - 1) < 0.1 ? own : rate;
+    }
+    for (uint32_t row = 0; row < batch->count; row++) {
+        if (!build->ops[batch->op[row]].op.on_gpu)
+            continue;
+        double at = (double)now->mono_ns + (double)(int64_t)(batch->start[row] - now->ticks) / rate;
+        if (!tvg_sampling_call(tvg_gpu_build_sampling(build->gpu), process->windows, batch->op[row], tvg_windows_of_call(process->windows, at)))
+            build->failed = true;
+    }
+    if (between > 1e7)
+        process->near = *now;
+}
+
 static void add_ops(struct tvg_process *process, const struct tvg_event *event)
 {
     struct tvg_build *build = process->build;
@@ -413,6 +450,8 @@ static void add_ops(struct tvg_process *process, const struct tvg_event *event)
     tvg_groups_add(build->groups, &lane->group, &batch);
     if (process->dark)
         tvg_dark_ops(process->dark, info->tid, &batch, info->anchor.mono_ns ? &info->anchor : &process->header.anchor, ticks_rate(&process->header));
+    if (process->windows)
+        add_calls(process, &batch, &info->anchor);
     uint64_t first_step = tvg_steps_first(process->steps);
     if (!tvg_steps_add(process->steps, number, &batch))
         build->failed = true;
@@ -452,7 +491,7 @@ static uint32_t op_of_id(void *context, uint32_t id)
 static void add_kernels(struct tvg_process *process, const struct tvg_event *event)
 {
     struct tvg_build *build = process->build;
-    if ((!build->gpu && !(build->gpu = tvg_gpu_build_new())) || !tvg_gpu_build_add(build->gpu, event->payload, event->length, op_of_id, process))
+    if ((!build->gpu && !(build->gpu = tvg_gpu_build_new())) || !tvg_gpu_build_add(build->gpu, event->payload, event->length, process->windows, op_of_id, process))
         build->failed = true;
 }
 
@@ -574,6 +613,9 @@ void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, con
         process->cpu.opened = (struct tvg_cpu_point){(double)process->header.anchor.mono_ns, (double)process->header.cpu_process_ns};
     process->cpu.end = (struct tvg_cpu_point){process->window.end_ns, cpu_ns};
     build->threads += process->tid_count;
+    const struct tvg_windows *windows = process->windows;
+    if (windows && windows->open_end && process->window.end_ns > windows->end_ns)
+        tvg_sampling_tail(tvg_gpu_build_sampling(build->gpu), (process->window.end_ns - windows->end_ns) * 1e-9);
     if (damage) {
         build->damage.bytes_skipped += damage->bytes_skipped;
         build->damage.blocks_damaged += damage->blocks_damaged;
@@ -605,6 +647,7 @@ void tvg_build_free(struct tvg_build *build)
         struct tvg_process *process = build->process[i];
         tvg_steps_free(process->steps);
         tvg_dark_free(process->dark);
+        tvg_windows_free(process->windows);
         free(process->index);
         free(process->lane);
         free(process->tids);

@@ -5,6 +5,7 @@
 
 #include "arena.h"
 #include "profile.h"
+#include "windows.h"
 
 /* What the passes over a block need to know of an op, worked out once.
  * Products are seen as row-major C(rows, cols) = A(rows, depth) B(depth, cols), so that A is what moves through the model and B its weights:
@@ -154,8 +155,11 @@ struct tvg_interval tvg_cpu_by(const struct tvg_cpu_clock *clock, double mono_ns
 /* --- profile_gpu.c: activity of GPUs ----------------------------------------------------------------------------------------- */
 struct tvg_gpu_build;
 struct tvg_gpu_build *tvg_gpu_build_new(void);
-/* The payload of a KERNELS block. `op_of` gives the profile's index for a dictionary id. False: memory is out. A damaged payload is left out. */
-bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_t length, uint32_t (*op_of)(void *context, uint32_t id), void *context);
+/* The payload of a KERNELS block. `op_of` gives the profile's index for a dictionary id. `windows`: in which the process's kernels were recorded, or
+ * NULL. False: memory is out. A damaged payload is left out. */
+bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_t length, const struct tvg_windows *windows, uint32_t (*op_of)(void *context, uint32_t id), void *context);
+/* What estimates the kernels of the gaps, made at the first call. NULL: memory is out. */
+struct tvg_sampling *tvg_gpu_build_sampling(struct tvg_gpu_build *build);
 /* Fills gpus, activity and the GPU ops' time of a profile whose ops and notes are in place. */
 bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, struct tvg_profile *profile);
 void tvg_gpu_build_free(struct tvg_gpu_build *build);
@@ -198,6 +202,8 @@ bool tvg_same_clock(const struct tvg_trace_header *a, const struct tvg_trace_hea
 struct tvg_process *tvg_build_process(struct tvg_build *build, const struct tvg_trace_header *header, tvg_op_lookup *lookup, const void *context);
 /* Gives the process its samples, before its first event; they are then the build's. NULL is fine. */
 void tvg_build_dark(struct tvg_process *process, struct tvg_dark *dark);
+/* The same for the windows in which its kernels were recorded; NULL: all the time. */
+void tvg_build_windows(struct tvg_process *process, struct tvg_windows *windows);
 void tvg_build_event(struct tvg_process *process, const struct tvg_event *event);
 /* The process has no more events. ticks_per_ns by its anchors; `damage` may be NULL. */
 void tvg_build_process_end(struct tvg_process *process, double ticks_per_ns, const struct tvg_damage *damage);
@@ -230,6 +236,10 @@ struct tvg_info_file { /* what is said of one process */
 };
 /* `file`: the number of the trace file. The manifest is that of the first file; what later ones add is added. */
 void tvg_info_add(struct tvg_info *info, struct tvg_info_file *sums, struct tvg_arena *arena, uint32_t file, const char *host, const struct tvg_event *event);
+/* The value of `key` in an event's map; 0, "" where there is none of its kind. */
+uint64_t tvg_event_number(const struct tvg_event *event, const char *key);
+double tvg_event_real(const struct tvg_event *event, const char *key);
+void tvg_event_text(const struct tvg_event *event, const char *key, char *out, size_t capacity);
 void tvg_info_note(struct tvg_info *info, struct tvg_arena *arena, const char *what, const char *subject, const char *detail, uint64_t count);
 void tvg_info_free(struct tvg_info *info); /* the growing arrays and the meters; strings stay in the arena */
 

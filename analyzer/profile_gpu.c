@@ -13,6 +13,9 @@ static const double PAUSE = 1e-3; /* s: no launch takes the host that long */
 struct device {
     struct tvg_gpu gpu;
     double reached_ns; /* busy time is counted up to here */
+    struct tvg_sampled_card samples; /* of what it did, the part in samples */
+    const void *window_process; /* whose window the last row was in, and which */
+    int window;
     const void *process[PROCESSES]; /* that used it; beyond the table they are not counted */
 };
 struct tvg_gpu_build {
@@ -20,6 +23,7 @@ struct tvg_gpu_build {
     struct tvg_gpu_activity *activity;
     uint32_t count, capacity;
     struct tvg_timeline_build *timeline;
+    struct tvg_sampling *sampling; /* NULL: kernels were recorded all the time */
     uint32_t *table, table_size; /* (kernel, cause, device) -> index + 1 */
     struct tvg_kernel rows[TVG_KERNELS_MAX];
     unsigned char scratch[SCRATCH];
@@ -40,9 +44,17 @@ void tvg_gpu_build_free(struct tvg_gpu_build *build)
     if (!build)
         return;
     tvg_timeline_free(build->timeline);
+    tvg_sampling_free(build->sampling);
     free(build->activity);
     free(build->table);
     free(build);
+}
+
+struct tvg_sampling *tvg_gpu_build_sampling(struct tvg_gpu_build *build)
+{
+    if (!build->sampling)
+        build->sampling = tvg_sampling_new();
+    return build->sampling;
 }
 
 static bool grow(struct tvg_gpu_build *build)
@@ -89,7 +101,7 @@ static int by_start(const void *left, const void *right)
     return (a->start_ns > b->start_ns) - (a->start_ns < b->start_ns);
 }
 
-bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_t length, uint32_t (*op_of)(void *context, uint32_t id), void *context)
+bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_t length, const struct tvg_windows *windows, uint32_t (*op_of)(void *context, uint32_t id), void *context)
 {
     int number = -1;
     long count = tvg_decode_kernels(payload, length, &number, build->rows, build->scratch, sizeof build->scratch);
@@ -106,10 +118,15 @@ bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_
     qsort(build->rows, (size_t)count, sizeof build->rows[0], by_start);
     for (long i = 0; i < count; i++) {
         const struct tvg_kernel *row = &build->rows[i];
+        int window = windows ? tvg_windows_of_row(windows, row->launch_ns, row->start_ns) : 0;
+        if (window < 0)
+            continue; /* a copy that ran as recording was being switched: it is in no window, so it must not stand for the gaps */
+        bool sample = windows && !windows->window[window].whole;
         uint32_t op = op_of(context, row->op_id), cause = row->cause == TVG_OP_ID_NONE ? UINT32_MAX : op_of(context, row->cause);
         struct tvg_gpu_activity *at = op == UINT32_MAX ? NULL : activity_of(build, number, op, cause);
         if (!at || !tvg_timeline_add(build->timeline, context, number, (uint32_t)(at - build->activity), row->start_ns, row->duration_ns, row->launch_ns, row->tid, row->stream,
-                                     row->graph != 0))
+                                     row->graph != 0, windows && !sample ? TVG_TIMELINE_MAX / 2 : TVG_TIMELINE_MAX) ||
+            (windows && !tvg_sampling_row(build->sampling, windows, (uint32_t)(at - build->activity), window, row)))
             return false;
         double seconds = (double)row->duration_ns * 1e-9, start = (double)row->start_ns, end = start + (double)row->duration_ns;
         at->count++;
@@ -125,12 +142,23 @@ bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_
             gpu->caused_seconds += cause != UINT32_MAX ? seconds : 0;
             gpu->launched_seconds += row->tid ? seconds : 0;
         }
-        if (device->reached_ns && start > device->reached_ns) {
+        struct tvg_sampled_card none = {0}, *samples = sample ? &device->samples : &none;
+        samples->work_seconds += sample ? seconds : 0;
+        bool seen = !windows || (device->window_process == context && device->window == window); /* what came before it */
+        device->window_process = context;
+        device->window = window;
+        if (device->reached_ns && start > device->reached_ns && seen) {
             double gap = (start - device->reached_ns) * 1e-9;
-            *(gap >= PAUSE ? &gpu->pause_seconds : (double)row->launch_ns > device->reached_ns || !row->launch_ns ? &gpu->launch_gap_seconds : &gpu->queued_gap_seconds) += gap;
+            bool pause = gap >= PAUSE, launch = (double)row->launch_ns > device->reached_ns || !row->launch_ns;
+            *(pause ? &gpu->pause_seconds : launch ? &gpu->launch_gap_seconds : &gpu->queued_gap_seconds) += gap;
+            if (sample)
+                *(pause ? &samples->pause_seconds : launch ? &samples->launch_gap_seconds : &samples->queued_gap_seconds) += gap;
         }
         if (end > device->reached_ns) {
-            gpu->busy_seconds += (end - fmax(start, device->reached_ns)) * 1e-9;
+            double busy = (end - fmax(start, device->reached_ns)) * 1e-9;
+            gpu->busy_seconds += busy;
+            if (sample)
+                samples->busy_seconds += busy;
             device->reached_ns = end;
         }
         if (!gpu->first_ns || start < gpu->first_ns)
@@ -138,6 +166,49 @@ bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_
         if (end > gpu->last_ns)
             gpu->last_ns = end;
     }
+    return true;
+}
+
+/* What a card did in the gaps goes into its figures: its busy time with the work, what is left of the time shared out as in the samples. */
+static void add_gaps(struct tvg_gpu *gpu, const struct tvg_sampled_card *card, double end_ns)
+{
+    double work = card->more_seconds + card->more_transfer_seconds, before = gpu->kernel_seconds;
+    gpu->last_ns = fmax(gpu->last_ns, end_ns);
+    double span = (gpu->last_ns - gpu->first_ns) * 1e-9;
+    gpu->kernels += (uint64_t)llround(card->more_kernels);
+    gpu->transfers += (uint64_t)llround(card->more_transfers);
+    gpu->kernel_seconds += card->more_seconds;
+    gpu->transfer_seconds += card->more_transfer_seconds;
+    gpu->caused_seconds += card->more_caused_seconds;
+    gpu->launched_seconds *= before > 0 ? gpu->kernel_seconds / before : 1;
+    double idle = gpu->launch_gap_seconds + gpu->pause_seconds + gpu->queued_gap_seconds;
+    double busy = card->work_seconds > 0 ? work * card->busy_seconds / card->work_seconds : work;
+    busy = fmax(0, fmin(busy, span - gpu->busy_seconds - idle));
+    gpu->busy_seconds += busy;
+    double left = fmax(0, span - gpu->busy_seconds - idle);
+    double seen = card->launch_gap_seconds + card->pause_seconds + card->queued_gap_seconds;
+    gpu->launch_gap_seconds += seen > 0 ? left * card->launch_gap_seconds / seen : 0;
+    gpu->queued_gap_seconds += seen > 0 ? left * card->queued_gap_seconds / seen : 0;
+    gpu->pause_seconds += seen > 0 ? left * card->pause_seconds / seen : left;
+}
+
+/* The figures so far are those of the windows: adds the gaps'. */
+static bool estimate(struct tvg_gpu_build *build, struct tvg_profile *profile)
+{
+    struct tvg_sampled_card card[DEVICES];
+    for (int i = 0; i < DEVICES; i++)
+        card[i] = build->device[i].samples;
+    if (!tvg_sampling_finish(build->sampling, profile, card, DEVICES))
+        return false;
+    double longest = 0, seconds = 0;
+    for (uint32_t i = 0; i < profile->gpu_count; i++) {
+        struct tvg_gpu *gpu = &profile->gpus[i];
+        add_gaps(gpu, &card[gpu->device], tvg_sampling_worked_until(build->sampling));
+        longest = fmax(longest, (gpu->last_ns - gpu->first_ns) * 1e-9);
+        seconds += gpu->kernel_seconds + gpu->transfer_seconds;
+    }
+    profile->sampled.recorded_share = longest > 0 ? fmax(0, 1 - profile->sampled.gap_seconds / longest) : 0;
+    profile->timeline.seconds = seconds;
     return true;
 }
 
@@ -149,7 +220,8 @@ bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, 
     if (!devices)
         return true;
     profile->gpus = tvg_arena_alloc(arena, devices * sizeof *profile->gpus);
-    profile->activity = tvg_arena_alloc(arena, (build->count + 1) * sizeof *profile->activity);
+    uint32_t added = build->sampling ? tvg_sampling_room(build->sampling, profile, build->activity, build->count) : 0;
+    profile->activity = tvg_arena_alloc(arena, (build->count + added + 1) * sizeof *profile->activity);
     if (!profile->gpus || !profile->activity)
         return false;
     for (int i = 0; i < DEVICES; i++) {
@@ -166,6 +238,8 @@ bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, 
     memcpy(profile->activity, build->activity, build->count * sizeof *profile->activity);
     profile->activity_count = build->count;
     if (!tvg_timeline_finish(build->timeline, arena, &profile->timeline))
+        return false;
+    if (build->sampling && !estimate(build, profile))
         return false;
     for (uint32_t i = 0; i < profile->activity_count; i++) {
         const struct tvg_op *op = &profile->ops[profile->activity[i].op].op;

@@ -28,13 +28,19 @@ static struct tvg_token value_of(const struct tvg_event *event, const char *key)
     return none;
 }
 
-static uint64_t number(const struct tvg_event *event, const char *key)
+uint64_t tvg_event_number(const struct tvg_event *event, const char *key)
 {
     struct tvg_token token = value_of(event, key);
     return tvg_token_uint(&token, 0);
 }
 
-static void text(const struct tvg_event *event, const char *key, char *out, size_t capacity)
+double tvg_event_real(const struct tvg_event *event, const char *key)
+{
+    struct tvg_token token = value_of(event, key);
+    return tvg_token_double(&token, 0);
+}
+
+void tvg_event_text(const struct tvg_event *event, const char *key, char *out, size_t capacity)
 {
     struct tvg_token token = value_of(event, key);
     size_t length = token.kind == TVG_TOKEN_STRING ? token.length : 0;
@@ -89,10 +95,10 @@ void tvg_info_note(struct tvg_info *info, struct tvg_arena *arena, const char *w
 static void coverage(struct tvg_info *info, struct tvg_arena *arena, const struct tvg_event *event)
 {
     char what[64], subject[TEXT_MAX], detail[TEXT_MAX];
-    text(event, "what", what, sizeof what);
-    text(event, "subject", subject, sizeof subject);
-    text(event, "detail", detail, sizeof detail);
-    uint64_t count = number(event, "count");
+    tvg_event_text(event, "what", what, sizeof what);
+    tvg_event_text(event, "subject", subject, sizeof subject);
+    tvg_event_text(event, "detail", detail, sizeof detail);
+    uint64_t count = tvg_event_number(event, "count");
     if (what[0])
         tvg_info_note(info, arena, what, subject, detail, count ? count : 1);
 }
@@ -100,10 +106,9 @@ static void coverage(struct tvg_info *info, struct tvg_arena *arena, const struc
 static void mark(struct tvg_info *info, const struct tvg_event *event)
 {
     char kind[24];
-    text(event, "kind", kind, sizeof kind);
-    struct tvg_token token = value_of(event, "value");
-    double value = tvg_token_double(&token, 0);
-    if (!kind[0] || !isfinite(value) || value < 0)
+    tvg_event_text(event, "kind", kind, sizeof kind);
+    double value = tvg_event_real(event, "value");
+    if (!kind[0] || !isfinite(value) || value < 0 || strncmp(kind, "kernels-", 8) == 0) /* windows.c reads those */
         return;
     for (uint32_t i = 0; i < info->mark_count; i++)
         if (strcmp(info->marks[i].kind, kind) == 0) {
@@ -153,7 +158,7 @@ static void pair(const char *key, const char *value, void *context)
 void tvg_info_add(struct tvg_info *info, struct tvg_info_file *sums, struct tvg_arena *arena, uint32_t file, const char *host, const struct tvg_event *event)
 {
     struct pair_context to = {info, arena, file};
-    uint64_t moment = number(event, "mono_ns");
+    uint64_t moment = tvg_event_number(event, "mono_ns");
     if (moment > sums->last_mono_ns)
         sums->last_mono_ns = moment;
     switch (event->block) {
@@ -167,16 +172,16 @@ void tvg_info_add(struct tvg_info *info, struct tvg_info_file *sums, struct tvg_
         tvg_manifest_read(event->payload, event->length, pair, &to);
         break;
     case TVG_BLOCK_ENERGY:
-        if (number(event, "cost")) /* all its samples so far */
-            sums->meter_cost_ns = (double)number(event, "cost");
+        if (tvg_event_number(event, "cost")) /* all its samples so far */
+            sums->meter_cost_ns = (double)tvg_event_number(event, "cost");
         if (!info->meters && !(info->meters = tvg_meters_new()))
             info->failed = true;
         else
             tvg_meters_add(info->meters, file, host, event->payload, event->length);
         break;
     case TVG_BLOCK_END:
-        sums->end_cpu_ns = (double)number(event, "cpu_process_ns");
-        sums->end_encode_ticks = (double)number(event, "encode_ticks") + (double)number(event, "op_ticks") * (double)number(event, "ops");
+        sums->end_cpu_ns = (double)tvg_event_number(event, "cpu_process_ns");
+        sums->end_encode_ticks = (double)tvg_event_number(event, "encode_ticks") + (double)tvg_event_number(event, "op_ticks") * (double)tvg_event_number(event, "ops");
         break;
     default:
         break;

@@ -43,11 +43,11 @@ static uint16_t lane_of(struct lane *lanes, uint16_t *count, const void *process
 }
 
 bool tvg_timeline_add(struct tvg_timeline_build *build, const void *process, int device, uint32_t activity, uint64_t start_ns, uint64_t duration_ns, uint64_t launch_ns,
-                      uint32_t tid, uint32_t stream, bool in_graph)
+                      uint32_t tid, uint32_t stream, bool in_graph, uint32_t most)
 {
     build->seen++;
     build->seconds += (double)duration_ns * 1e-9;
-    if (build->count == TVG_TIMELINE_MAX)
+    if (build->count >= most || build->count == TVG_TIMELINE_MAX)
         return true;
     if (build->count == build->capacity) {
         uint32_t capacity = build->capacity ? build->capacity * 2 : 1024;

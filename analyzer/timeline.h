@@ -28,9 +28,9 @@ struct tvg_timeline {
 
 struct tvg_timeline_build;
 struct tvg_timeline_build *tvg_timeline_new(void);
-/* `process`: anything that tells processes apart. False: memory is out. */
+/* `process`: anything that tells processes apart. `most`: rows that there may be for this one to be kept. False: memory is out. */
 bool tvg_timeline_add(struct tvg_timeline_build *build, const void *process, int device, uint32_t activity, uint64_t start_ns, uint64_t duration_ns, uint64_t launch_ns,
-                      uint32_t tid, uint32_t stream, bool in_graph);
+                      uint32_t tid, uint32_t stream, bool in_graph, uint32_t most);
 bool tvg_timeline_finish(struct tvg_timeline_build *build, struct tvg_arena *arena, struct tvg_timeline *timeline);
 /* The median gap in ns between launches of a thread whose queue was not full: the host's own work for one. 0 when there are none or memory is out. */
 double tvg_timeline_usual_gap(const struct tvg_timeline *timeline);
