@@ -95,6 +95,11 @@ bool tvg_energy_of_boards(struct tvg_interval *per_op, const struct tvg_profile 
     for (uint32_t i = profile->op_count; ready && i < count; i++)
         if (rewritten->ops[i].op.on_gpu)
             per_op[i] = energy_of_added(&rewritten->ops[i], rewritten->ops[i].seconds * (stretch ? stretch[i] : 1), profile, blocks, gpu);
+    for (uint32_t i = 0; ready && i < profile->op_count; i++) { /* times that were estimated from windows */
+        double error = fmin(1, profile->ops[i].sampling_error);
+        per_op[i].low *= 1 - error;
+        per_op[i].high *= 1 + error;
+    }
     free(blocks);
     free(weight);
     free(left);

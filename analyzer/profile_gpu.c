@@ -201,14 +201,17 @@ static bool estimate(struct tvg_gpu_build *build, struct tvg_profile *profile)
     if (!tvg_sampling_finish(build->sampling, profile, card, DEVICES))
         return false;
     double longest = 0, seconds = 0;
+    uint64_t activities = 0;
     for (uint32_t i = 0; i < profile->gpu_count; i++) {
         struct tvg_gpu *gpu = &profile->gpus[i];
         add_gaps(gpu, &card[gpu->device], tvg_sampling_worked_until(build->sampling));
         longest = fmax(longest, (gpu->last_ns - gpu->first_ns) * 1e-9);
         seconds += gpu->kernel_seconds + gpu->transfer_seconds;
+        activities += gpu->kernels + gpu->transfers;
     }
     profile->sampled.recorded_share = longest > 0 ? fmax(0, 1 - profile->sampled.gap_seconds / longest) : 0;
     profile->timeline.seconds = seconds;
+    profile->timeline.seen = activities;
     return true;
 }
 

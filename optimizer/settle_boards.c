@@ -7,6 +7,11 @@
 #include "gpu_replay.h"
 #include "settle.h"
 
+static double watts_awake(const struct tvg_energy *energy, double seconds)
+{
+    return seconds > 0 ? energy->idle.value / seconds : 0;
+}
+
 bool tvg_settle_boards(struct tvg_replay *replay, const struct tvg_profile *profile, const struct tvg_profile *rewritten, const double *uncertainty,
                        const struct tvg_energy *energy, const struct tvg_rewrite_context *context)
 {
@@ -56,6 +61,11 @@ bool tvg_settle_boards(struct tvg_replay *replay, const struct tvg_profile *prof
     free(stretch);
     if (!ready)
         return false;
+    double unsure = profile->sampled.error * watts_awake(energy, seconds) * fabs(replay->time_saved); /* the launches walked stand for all, as the windows do */
+    work.low -= unsure;
+    work.high += unsure;
+    left.low -= unsure;
+    left.high += unsure;
     replay->seconds = profile->wall_seconds - replay->time_saved;
     replay->saved_work = work;
     replay->saved_rate = rate;

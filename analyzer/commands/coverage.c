@@ -333,6 +333,11 @@ static void print_text(const char *path, const struct tvg_profile *profile, cons
     printf("The recorder itself: %.3g s, subtracted from CPU time.\n", profile->own_seconds);
     print_names(profile, "library", "LIBRARIES SEEN", style);
     print_names(profile, "source-on", "SOURCES ON", style);
+    char windows[400];
+    if (tvg_show_windows(windows, sizeof windows, &profile->sampled)[0]) {
+        printf("%sKERNELS RECORDED IN WINDOWS%s\n", style.bold, style.off);
+        wrap("  ", "  ", windows);
+    }
     uint64_t caught = count_of(profile, "caught");
     if (caught)
         printf("%llu entry points were caught (--json lists them).\n", (unsigned long long)caught);
@@ -392,6 +397,7 @@ static void print_json(const char *path, const struct tvg_profile *profile, cons
     json_object_set_new(root, "dark", interval(seen->dark_low, seen->dark_high));
     json_object_set_new(root, "libraries", libraries);
     json_object_set_new(root, "cpu", tvg_cpu_json(profile));
+    json_object_set_new(root, "kernel_windows", tvg_windows_json(&profile->sampled));
     json_object_set_new(root, "damage",
                         json_pack("{s:I, s:I, s:b, s:b, s:I, s:I, s:I, s:I}", "bytes_skipped", (json_int_t)damage->bytes_skipped, "places",
                                   (json_int_t)damage->blocks_damaged, "cut_off", damage->cut_off, "no_end", damage->no_end, "ops_recovered",

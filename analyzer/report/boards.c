@@ -1,5 +1,6 @@
 /* What the cards were doing, beside what it cost: busy, waiting for launches, paused; kernels too small to fill them; types that ran. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "report.h"
@@ -49,4 +50,19 @@ void tvg_report_boards(struct tvg_report *report)
     double share = working > 0 ? cards->busy_s / working : 0, starved = working > 0 ? cards->launch_gap_s / working : 0;
     cards->working_s = working;
     cards->verdict = cards->pause_s > cards->span_s / 2 ? TVG_HOST_BOUND : share >= 0.9 ? TVG_CARD_BOUND : starved > 0.25 ? TVG_LAUNCH_BOUND : TVG_TURNS;
+}
+
+char *tvg_show_windows(char *out, size_t size, const struct tvg_sampled *sampled)
+{
+    char missing[96] = "", unseen[96] = "";
+    out[0] = '\0';
+    if (!(sampled->gap_seconds > 0))
+        return out;
+    if (sampled->missing > 0)
+        snprintf(missing, sizeof missing, " %.0f %% of the launches in them left no record.", 100 * sampled->missing);
+    if (sampled->unseen_ops)
+        snprintf(unseen, sizeof unseen, " %u ops ran between them alone: taken to run as their like.", sampled->unseen_ops);
+    snprintf(out, size, "Kernels were recorded in %.*f %% of the time (%u windows); the rest is scaled, library calls by their number, other kernels by %s: +-%.2g %% of kernel time.%s%s",
+             sampled->recorded_share < 0.095 ? 1 : 0, 100 * sampled->recorded_share, sampled->windows, sampled->scaled_by == TVG_SAMPLED_BY_LAUNCHES ? "launches" : "time", 100 * sampled->error, missing, unseen);
+    return out;
 }

@@ -166,6 +166,7 @@ static json_t *op(const struct tvg_report *report, uint32_t index)
     json_object_set_new(object, "flop", number((double)from->flop * (double)stat->count));
     json_object_set_new(object, "bytes", number((double)from->bytes * (double)stat->count));
     json_object_set_new(object, "seconds", number(stat->seconds));
+    json_object_set_new(object, "seconds_error", number(stat->sampling_error));
     json_object_set_new(object, "flop_per_s", stat->seconds > 0 ? number((double)from->flop * (double)stat->count / stat->seconds) : json_null());
     json_object_set_new(object, "energy_j", interval(report->energy->per_op[index]));
     return object;
@@ -296,6 +297,22 @@ static json_t *pricing(const struct tvg_report *report)
     return object;
 }
 
+json_t *tvg_windows_json(const struct tvg_sampled *sampled)
+{
+    if (!(sampled->gap_seconds > 0))
+        return json_null();
+    json_t *object = json_object();
+    json_object_set_new(object, "count", json_integer(sampled->windows));
+    json_object_set_new(object, "seconds", number(sampled->window_seconds));
+    json_object_set_new(object, "gap_s", number(sampled->gap_seconds));
+    json_object_set_new(object, "recorded_share", number(sampled->recorded_share));
+    json_object_set_new(object, "error", number(sampled->error));
+    json_object_set_new(object, "scaled_by", json_string(sampled->scaled_by == TVG_SAMPLED_BY_LAUNCHES ? "launches" : "time"));
+    json_object_set_new(object, "missing", number(sampled->missing));
+    json_object_set_new(object, "unseen_ops", json_integer(sampled->unseen_ops));
+    return object;
+}
+
 static json_t *cards(const struct tvg_report *report)
 {
     static const char *const pace[] = {"card", "launch", "host", "turns"};
@@ -318,6 +335,7 @@ static json_t *cards(const struct tvg_report *report)
     json_object_set_new(object, "small_s", number(from->small_s));
     json_object_set_new(object, "type_confirmed", number(from->type_confirmed));
     json_object_set_new(object, "type_disagrees", number(from->type_disagrees));
+    json_object_set_new(object, "windows", tvg_windows_json(&report->profile->sampled));
     return object;
 }
 

@@ -108,6 +108,11 @@ char *tvg_show_object(char *out, size_t size, const struct tvg_cpu_object *objec
 /* Everything about the run's CPU time, the caller's. */
 struct json_t *tvg_cpu_json(const struct tvg_profile *profile);
 
+/* "Kernels were recorded in 12 % of the time (23 windows), the rest is scaled ...", "" where they all were (boards.c). Returns `out`. */
+char *tvg_show_windows(char *out, size_t size, const struct tvg_sampled *sampled);
+/* The same for programs, the caller's; null where they all were. */
+struct json_t *tvg_windows_json(const struct tvg_sampled *sampled);
+
 /* Figures for people (figures.c). Each writes to `out` (capacity `size`) and returns it. */
 char *tvg_show_joules(char *out, size_t size, double joules);       /* "3,815 J", "2.98 mJ", "1.27 kJ" */
 char *tvg_show_band(char *out, size_t size, struct tvg_interval j); /* "12-40 J": the interval alone */

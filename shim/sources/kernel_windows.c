@@ -23,7 +23,7 @@ static const double WINDOW_NS = 175e6, WINDOW_SPREAD = 3.0 / 7, GAP_SPREAD = 0.5
 static const double WHOLE_NS = 5e9;
 enum { WHOLE_KERNELS = 200000, TICK_MS = 200, RATE_TICKS = 6, CLOSE_MS = 2, DRAIN_MS = 10 };
 
-static enum { ALL = 0, AUTOMATIC, ASKED, GIVEN } policy; /* by TVG_KERNELS: "all", "auto", "windows", MS/MS */
+static enum { AUTOMATIC = 0, ALL, ASKED, GIVEN } policy; /* by TVG_KERNELS: "auto" or unset, "all", "windows", MS/MS */
 static double given_window, given_period;                /* ns */
 static char meaningless[32];
 
@@ -103,10 +103,10 @@ void tvg_windows_configure(void)
 {
     const char *value = secure_getenv("TVG_KERNELS");
     char *rest = NULL;
-    if (!value || !*value || strcmp(value, "all") == 0)
+    if (!value || !*value || strcmp(value, "auto") == 0)
         return;
-    if (strcmp(value, "auto") == 0)
-        policy = AUTOMATIC;
+    if (strcmp(value, "all") == 0)
+        policy = ALL;
     else if (strcmp(value, "windows") == 0)
         policy = ASKED;
     else {
