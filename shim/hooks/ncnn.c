@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../intercept/inline.h"
 #include "../intercept/resolve.h"
 #include "../intercept/rtti.h"
 #include "../intercept/wrapper.h"
@@ -47,6 +48,12 @@ static const struct tvg_ncnn_class *class_at(const void *object)
     return name ? tvg_ncnn_class_of(name) : NULL;
 }
 
+/* Builds before 2024 inherit virtually: there only some of the virtual functions are where they are looked for. `code`: anything in the library. */
+static bool is_followed(const void *code)
+{
+    return tvg_inline_symbol(code, "N4ncnn11Layer_finalE") != NULL;
+}
+
 /* load_param(dictionary) */
 layer_function tvg_hook_ncnn_load_param;
 TVG_HOOK_BODY uintptr_t tvg_hook_ncnn_load_param(uintptr_t object, uintptr_t dictionary, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f)
@@ -56,7 +63,9 @@ TVG_HOOK_BODY uintptr_t tvg_hook_ncnn_load_param(uintptr_t object, uintptr_t dic
     int saved = errno;
     struct tvg_ncnn_parameters parameters;
     const struct tvg_ncnn_class *class = class_at((const void *)object);
-    if (class && !tvg_ncnn_read_parameters(&parameters, (const void *)dictionary))
+    if (class && !is_followed(entry->name))
+        tvg_note("unknown-version", tvg_object_name(entry->name, NULL), "its layers are not built as in 2024 and later: no layer is recorded");
+    else if (class && !tvg_ncnn_read_parameters(&parameters, (const void *)dictionary))
         tvg_note("unknown-version", tvg_object_name(entry->name, NULL), "parameters of ncnn's layers are laid out in an unknown way: no layer is recorded");
     else if (class) {
         struct tvg_ncnn_layer *layer = take();
