@@ -816,6 +816,31 @@ static void leave_warmup_out(struct tvg_profile *profile)
     }
 }
 
+/* Steps and units. What CUDA graphs replayed left no calls to find steps in; where it repeats what was recorded, whole steps of it, they are as many more. */
+static bool count_units(struct tvg_build *build, struct tvg_profile *profile, double ticks_per_second)
+{
+    struct tvg_step_summary summary = {0};
+    double *grown = NULL;
+    for (uint32_t i = 0; i < profile->activity_count; i++) {
+        const struct tvg_gpu_activity *at = &profile->activity[i];
+        if (!at->replays || at->cause == UINT32_MAX)
+            continue;
+        if (!grown && !(grown = calloc(profile->op_count + 1u, sizeof *grown)))
+            return false;
+        grown[at->cause] += (double)at->replays;
+    }
+    for (uint32_t i = 0; grown && i < profile->op_count; i++) {
+        double all = (double)profile->ops[i].count, recorded = all - grown[i];
+        grown[i] = recorded > 0 ? all / recorded : 1;
+    }
+    bool done = tvg_step_table_finish(build->step_table, build->arena, build->ops, ticks_per_second, grown, &profile->steps, &profile->step_count, &summary) &&
+                tvg_units_finish(build->arena, build->options, build->info.marks, build->info.mark_count, &summary, &profile->units, &profile->unit_count);
+    if (done && grown && (summary.partly_replayed || !summary.steps))
+        tvg_units_are_hidden(profile->units, &profile->unit_count, "CUDA graphs replayed part of the work, without calls to count");
+    free(grown);
+    return done;
+}
+
 struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, struct tvg_error *error)
 {
     struct tvg_profile *profile = calloc(1, sizeof *profile);
@@ -847,10 +872,6 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
 
     profile->ops = build->ops;
     profile->op_count = build->op_count;
-    struct tvg_step_summary summary = {0};
-    if (!tvg_step_table_finish(build->step_table, build->arena, build->ops, 1 / seconds_per_tick, &profile->steps, &profile->step_count, &summary) ||
-        !tvg_units_finish(build->arena, build->options, info->marks, info->mark_count, &summary, &profile->units, &profile->unit_count))
-        goto memory_again;
     struct tvg_group *groups;
     uint64_t overflow = tvg_groups_finish(build->groups, build->arena, &groups, &profile->group_count);
     profile->groups = malloc((profile->group_count + 1) * sizeof *profile->groups);
@@ -872,11 +893,8 @@ struct tvg_profile *tvg_build_finish(struct tvg_build *build, const char *path, 
     profile->note_count = info->note_count;
     if (build->gpu && !tvg_gpu_build_finish(build->gpu, build->arena, profile))
         goto memory_again;
-    for (uint32_t i = 0; i < profile->activity_count; i++)
-        if (profile->activity[i].replays) {
-            tvg_units_are_hidden(profile->units, &profile->unit_count, "CUDA graphs replayed part of the work, without calls to count");
-            break;
-        }
+    if (!count_units(build, profile, 1 / seconds_per_tick))
+        goto memory_again;
 
     totals(profile);
     /* Each process has its own rate of ticks, the union one for all: a union is never more than the sum. */

@@ -105,9 +105,11 @@ void tvg_steps_free(struct tvg_steps *steps);
 struct tvg_step_summary {
     uint64_t steps, decode_steps, prefill_steps, encoder_steps;
     double decode_rows, prefill_rows, encoder_rows, encoder_sequences;
+    bool partly_replayed; /* CUDA graphs replayed ops of a class in other proportions than its steps: how many steps that made is not known */
     bool projection; /* a decode step ends with a product that is much wider than it is deep: logits */
 };
-bool tvg_step_table_finish(struct tvg_step_table *table, struct tvg_arena *arena, const struct tvg_op_stat *ops, double ticks_per_second,
+/* `grown`: how many times as often as it was recorded each op was executed, with what CUDA graphs replayed; the summary's figures grow by it. NULL: none was. */
+bool tvg_step_table_finish(struct tvg_step_table *table, struct tvg_arena *arena, const struct tvg_op_stat *ops, double ticks_per_second, const double *grown,
                            struct tvg_step_class **out, uint32_t *count, struct tvg_step_summary *summary);
 void tvg_step_table_free(struct tvg_step_table *table);
 

@@ -3,7 +3,9 @@
  * comes (a run of calls on one address counts once); the count that most FLOP agree on is the number of passes; the first op whose address has
  * that count starts a pass (the anchor), if the ops between its visits repeat. Then stream: every visit of the anchor's address starts a step.
  * Steps are compared by their ops without lengths, runs of like ops taken as one, so that batch size and sequence length don't matter.
- * When the anchor stays away for long, a new one is learned. No anchor, no steps. */
+ * When the anchor stays away for long, a new one is learned. No anchor, no steps.
+ * Where most FLOP have no addresses (cuDNN's graphs) a pass begins with a product whose weight's shape comes once in each: the sequence between its visits is
+ * then always the same, and long enough not to be a layer's. What comes before the first anchor belongs to a pass as well: the last pass has it too. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,9 @@ enum {
     SAMPLES = 512,
     TRIES = 4,
     RELEARN_MAX = 1 << 30,
+    LEAD = 64,               /* symbols kept of what comes before the first anchor */
+    SHAPES = 64,             /* candidates for an anchor by shape */
+    PASS_SYMBOLS = 4,        /* a pass known by shapes alone has at least so many different ops in a row */
 };
 
 /* --- classes ------------------------------------------------------------------------------------------------------------ */
@@ -67,6 +72,7 @@ struct tally {
 
 struct lane {
     bool used, in_step, after_anchor;
+    uint32_t lead[LEAD], lead_count; /* the last symbols before the first anchor */
     uint64_t start;
     uint32_t anchor_op;
     struct tally now, kept;     /* kept: as it was when a known sequence was complete */
@@ -78,7 +84,7 @@ struct lane {
 };
 
 struct learn_op {
-    uint64_t start, duration, a, b; /* a, b in the row-major view */
+    uint64_t start, duration, a, b, c; /* a, b in the row-major view */
     uint32_t op;
 };
 
@@ -89,6 +95,7 @@ struct tvg_steps {
     bool learned, failed_memory;
     uint64_t anchor;            /* address */
     bool anchor_is_a;           /* in the place of A, not of B */
+    uint32_t anchor_family;     /* by shape, not by address; 0: by address */
     uint32_t family[FAMILIES];  /* open-addressing set of ops that have weights */
     uint64_t first_start;       /* ticks of the first step; 0: none yet */
     uint64_t learn_total, skip, next_skip, typical_ops;
@@ -179,6 +186,23 @@ static void know_length(struct tvg_steps *steps, uint32_t symbols)
         steps->lengths[steps->length_count++] = symbols;
 }
 
+/* The last pass ends before the ops that a pass begins with and that come before its anchor: with some of them behind it, is it one that is known? */
+static struct step_class *completed(struct tvg_step_table *table, const struct lane *lane, const struct tally *tally)
+{
+    for (uint32_t from = lane->lead_count; from-- > 0;) {
+        struct tally longer = *tally;
+        for (uint32_t i = from; i < lane->lead_count; i++)
+            if (lane->lead[i] != longer.last_symbol) {
+                longer.signature = tvg_mix(longer.signature, lane->lead[i]);
+                longer.last_symbol = lane->lead[i];
+            }
+        struct step_class *class = find_class(table, key_of(&longer));
+        if (class)
+            return class;
+    }
+    return NULL;
+}
+
 /* `cut`: no op of the thread follows, so the step may be part of one. */
 static void close_step(struct tvg_steps *steps, struct lane *lane, bool cut)
 {
@@ -190,6 +214,8 @@ static void close_step(struct tvg_steps *steps, struct lane *lane, bool cut)
     struct step_class *class = find_class(table, key_of(tally));
     if (!class && lane->kept.ops && (class = find_class(table, key_of(&lane->kept))))
         tally = &lane->kept; /* a whole known step, then ops that belong to none */
+    if (!class && cut)
+        class = completed(table, lane, tally);
     if (!class && cut && table->count)
         return;
     if (!class && table->count < CLASSES) {
@@ -233,11 +259,25 @@ static void close_step(struct tvg_steps *steps, struct lane *lane, bool cut)
     lane->previous_size = tally->size;
 }
 
+static inline bool is_anchor(const struct tvg_steps *steps, const struct tvg_op_facts *facts, uint64_t a, uint64_t b)
+{
+    return facts->product && (steps->anchor_family ? facts->family == steps->anchor_family : (steps->anchor_is_a ? a : b) == steps->anchor);
+}
+
+static void lead_on(struct lane *lane, uint32_t symbol)
+{
+    if (lane->lead_count && lane->lead[lane->lead_count - 1] == symbol)
+        return;
+    if (lane->lead_count == LEAD)
+        memmove(lane->lead, lane->lead + 1, --lane->lead_count * sizeof *lane->lead);
+    lane->lead[lane->lead_count++] = symbol;
+}
+
 /* Takes one op into the lane's step. */
 static inline void step_op(struct tvg_steps *steps, struct lane *lane, const struct tvg_op_facts *facts, uint32_t op, uint64_t a, uint64_t b,
                            uint64_t start, uint64_t duration)
 {
-    bool anchor = (steps->anchor_is_a ? a : b) == steps->anchor && facts->product;
+    bool anchor = is_anchor(steps, facts, a, b);
     if (anchor && !lane->after_anchor) {
         close_step(steps, lane, false);
         lane->in_step = true;
@@ -251,8 +291,11 @@ static inline void step_op(struct tvg_steps *steps, struct lane *lane, const str
     }
     lane->after_anchor = anchor;
     lane->since_anchor++;
-    if (!lane->in_step)
+    if (!lane->in_step) {
+        if (!steps->first_start || start < steps->first_start)
+            lead_on(lane, symbol_of(steps, facts));
         return;
+    }
     struct tally *now = &lane->now;
     uint32_t symbol = symbol_of(steps, facts);
     if (symbol != now->last_symbol) {
@@ -325,16 +368,17 @@ static struct address *address_slot(const struct addresses *table, uint64_t key)
 }
 
 /* Share of the ops from the first to the last visit of the anchor that lie in steps whose sequence comes at least twice; 0 when there are
- * fewer than two whole steps or steps of one op. Uses the anchor and families set in `steps`. */
-static double repeating(const struct tvg_steps *steps, const struct learn_op *ops, uint32_t count, const struct tvg_op_facts *facts)
+ * fewer than two whole steps or steps of one op. *uniform: the share in the one sequence that has most of them, 0 when that is short. Uses the
+ * anchor and families set in `steps`. */
+static double repeating(const struct tvg_steps *steps, const struct learn_op *ops, uint32_t count, const struct tvg_op_facts *facts, double *uniform)
 {
-    struct { uint64_t signature, steps, ops; } seen[CLASSES];
-    uint32_t seen_count = 0;
+    struct { uint64_t signature, steps, ops, symbols; } seen[CLASSES];
+    uint32_t seen_count = 0, symbols = 0;
     uint64_t signature = 0, length = 0, total = 0, whole = 0, in_repeated = 0, largest = 0;
     uint32_t last_symbol = 0;
     bool in = false, after = false;
     for (uint32_t i = 0; i <= count; i++) {
-        bool anchor = i < count && (steps->anchor_is_a ? ops[i].a : ops[i].b) == steps->anchor && facts[ops[i].op].product;
+        bool anchor = i < count && is_anchor(steps, &facts[ops[i].op], ops[i].a, ops[i].b);
         if (i == count || (anchor && !after)) {
             if (in) { /* the last one, at i == count, may be cut or have more at its end: it neither helps nor harms */
                 uint32_t s = 0;
@@ -346,6 +390,7 @@ static double repeating(const struct tvg_steps *steps, const struct learn_op *op
                 } else if (i < count && seen_count < CLASSES) {
                     seen[seen_count].signature = signature;
                     seen[seen_count].steps = 1;
+                    seen[seen_count].symbols = symbols;
                     seen[seen_count++].ops = length;
                 }
                 if (i < count || s < seen_count)
@@ -354,7 +399,7 @@ static double repeating(const struct tvg_steps *steps, const struct learn_op *op
                     largest = length;
             }
             in = true;
-            signature = length = last_symbol = 0;
+            signature = length = last_symbol = symbols = 0;
         }
         if (i == count)
             break;
@@ -362,14 +407,20 @@ static double repeating(const struct tvg_steps *steps, const struct learn_op *op
         if (!in)
             continue;
         uint32_t symbol = symbol_of(steps, &facts[ops[i].op]);
-        if (symbol != last_symbol)
+        if (symbol != last_symbol) {
             signature = tvg_mix(signature, symbol);
+            symbols++;
+        }
         last_symbol = symbol;
         length++;
     }
+    uint64_t most = 0;
     for (uint32_t s = 0; s < seen_count; s++)
-        if (seen[s].steps > 1)
+        if (seen[s].steps > 1) {
             in_repeated += seen[s].ops;
+            most = seen[s].symbols >= PASS_SYMBOLS && seen[s].ops > most ? seen[s].ops : most;
+        }
+    *uniform = whole >= 2 && total ? (double)most / (double)total : 0;
     return whole >= 2 && largest > 1 && total ? (double)in_repeated / (double)total : 0;
 }
 
@@ -382,6 +433,7 @@ static uint32_t choose(struct tvg_steps *steps, const struct addresses *table, i
     struct { uint32_t family, calls, matched; } seen[FAMILIES] = {{0}};
     memset(steps->family, 0, sizeof steps->family);
     steps->anchor_is_a = role == 0;
+    steps->anchor_family = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t key = role ? ops[i].b : ops[i].a;
         if (!facts[ops[i].op].product || !key)
@@ -407,6 +459,40 @@ static uint32_t choose(struct tvg_steps *steps, const struct addresses *table, i
     return first;
 }
 
+/* The anchor by shape: of the products' shapes the one between whose visits the ops come most uniformly, the first of equals. False: none does nearly always. */
+static bool learn_shapes(struct tvg_steps *steps, const struct learn_op *ops, uint32_t count, const struct tvg_op_facts *facts)
+{
+    const double nearly_always = 0.9;
+    uint32_t candidate[SHAPES], candidates = 0, visits = 0, best = 0;
+    double most = nearly_always;
+    memset(steps->family, 0, sizeof steps->family);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct tvg_op_facts *fact = &facts[ops[i].op];
+        uint32_t c = 0;
+        if (!fact->product)
+            continue;
+        add_family(steps, fact->family);
+        while (c < candidates && candidate[c] != fact->family)
+            c++;
+        if (c == candidates && candidates < SHAPES)
+            candidate[candidates++] = fact->family;
+    }
+    for (uint32_t c = 0; c < candidates; c++) {
+        double uniform;
+        steps->anchor_family = candidate[c];
+        repeating(steps, ops, count, facts, &uniform);
+        if (uniform > most * 1.0001) {
+            most = uniform;
+            best = candidate[c];
+        }
+    }
+    steps->anchor_family = best;
+    for (uint32_t i = 0; i < count && best; i++)
+        visits += facts[ops[i].op].family == best;
+    steps->typical_ops = visits ? count / visits + 1 : count;
+    return best != 0;
+}
+
 /* Sets anchor and families from the ops of one thread. False: nothing repeats. */
 static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t count, const struct tvg_op_facts *facts)
 {
@@ -418,7 +504,7 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
         steps->failed_memory = true;
         goto out;
     }
-    double flop = 0;
+    double flop = 0, without_address = 0;
     uint64_t previous[2] = {0, 0};
     for (uint32_t i = 0; i < count; i++) {
         const struct tvg_op_facts *fact = &facts[ops[i].op];
@@ -441,7 +527,14 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
             previous[role] = key[role];
         }
         flop += fact->product ? fact->flop : 0;
+        without_address += fact->product && !key[0] && !key[1] ? fact->flop : 0;
     }
+    for (int role = 0; role < 2; role++)
+        for (uint32_t i = 0; i < count; i++) { /* what an op has written is no weight: activations change places in a few buffers */
+            struct address *slot = address_slot(&table[role], ops[i].c);
+            if (ops[i].c && slot->key)
+                slot->shape = MIXED;
+        }
     for (int role = 0; role < 2; role++)
         for (uint32_t i = 0; i <= table[role].mask; i++) {
             const struct address *slot = &table[role].slot[i];
@@ -466,7 +559,7 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
         uint32_t best_first = 0, best_choice = 0;
         for (uint32_t i = 0; i < 3; i++) {
             uint32_t first = choose(steps, &table[role], role, choice[i][0], choice[i][1], ops, count, facts);
-            double share = floor(20 * repeating(steps, ops, count, facts));
+            double uniform, share = floor(20 * repeating(steps, ops, count, facts, &uniform));
             if (share > best || (share == best && best > 0 && first < best_first)) {
                 best = share;
                 best_first = first;
@@ -481,6 +574,8 @@ static bool learn(struct tvg_steps *steps, const struct learn_op *ops, uint32_t 
             agreed[role][peak] = 0;
         }
     }
+    if (!found && without_address > flop / 2)
+        found = learn_shapes(steps, ops, count, facts);
 out:
     for (int role = 0; role < 2; role++) {
         free(table[role].slot);
@@ -561,7 +656,7 @@ static bool keep_for_learning(struct tvg_steps *steps, struct lane *lane, const 
         }
         const struct tvg_op_facts *facts = &batch->facts[batch->op[row]];
         lane->learn[lane->learn_count++] = (struct learn_op){batch->start[row], batch->duration[row], facts->swapped ? batch->b[row] : batch->a[row],
-                                                             facts->swapped ? batch->a[row] : batch->b[row], batch->op[row]};
+                                                             facts->swapped ? batch->a[row] : batch->b[row], batch->c[row], batch->op[row]};
         if (lane->learn_count >= LEARN_OPS || ++steps->learn_total >= LEARN_TOTAL) {
             learn_now(steps, batch->facts);
             if (steps->learned) {
@@ -672,6 +767,8 @@ static void describe_anchor(char *out, size_t capacity, const struct tvg_op *op)
     tvg_escape(function, sizeof function, op->function ? op->function : "?");
     if (op->kind == TVG_KIND_GEMV)
         snprintf(out, capacity, "%s m=%lld n=%lld", function, (long long)op->m, (long long)op->n);
+    else if (op->kind == TVG_KIND_CONV && op->dim_count > (unsigned)op->dim_spatial + 2)
+        snprintf(out, capacity, "%s %lld -> %lld channels", function, (long long)op->dim[1], (long long)op->dim[2 + op->dim_spatial]);
     else if (op->flags & TVG_OP_ROW_MAJOR)
         snprintf(out, capacity, "%s m=* n=%lld k=%lld", function, (long long)op->n, (long long)op->k);
     else
@@ -680,7 +777,7 @@ static void describe_anchor(char *out, size_t capacity, const struct tvg_op *op)
 
 /* A decode step has one row, and either what it attends to grows by the same amount each time, or the same weights were visited with many
  * rows before (a prefill) and it ends in logits. */
-bool tvg_step_table_finish(struct tvg_step_table *table, struct tvg_arena *arena, const struct tvg_op_stat *ops, double ticks_per_second,
+bool tvg_step_table_finish(struct tvg_step_table *table, struct tvg_arena *arena, const struct tvg_op_stat *ops, double ticks_per_second, const double *grown,
                            struct tvg_step_class **out, uint32_t *count, struct tvg_step_summary *summary)
 {
     *count = 0;
@@ -715,17 +812,21 @@ bool tvg_step_table_finish(struct tvg_step_table *table, struct tvg_arena *arena
         shown->op_seconds = class->op_ticks / ticks_per_second;
         shown->flop = class->flop;
         describe_anchor(shown->anchor, sizeof shown->anchor, &ops[class->anchor].op);
-        summary->steps += class->count;
+        double times = grown ? grown[class->anchor] : 1;
+        if (grown && (grown[class->last_product] != times || class->rows_min != class->rows_max))
+            summary->partly_replayed = true;
+        uint64_t steps = (uint64_t)llround((double)class->count * times);
+        summary->steps += steps;
         if (shown->kind == TVG_STEP_DECODE) {
-            summary->decode_steps += class->count;
-            summary->decode_rows += class->rows;
+            summary->decode_steps += steps;
+            summary->decode_rows += class->rows * times;
         } else if (shown->kind == TVG_STEP_PREFILL) {
-            summary->prefill_steps += class->count;
-            summary->prefill_rows += class->rows;
+            summary->prefill_steps += steps;
+            summary->prefill_rows += class->rows * times;
         } else if (attention) {
-            summary->encoder_steps += class->count;
-            summary->encoder_rows += class->rows;
-            summary->encoder_sequences += class->sequences;
+            summary->encoder_steps += steps;
+            summary->encoder_rows += class->rows * times;
+            summary->encoder_sequences += class->sequences * times;
         }
     }
     qsort(*out, *count, sizeof **out, by_time);

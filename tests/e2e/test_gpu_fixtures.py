@@ -59,6 +59,20 @@ def test_ops_of_a_card_have_names_types_and_its_own_device_file():
     assert {row["energy_j"]["basis"] for row in data["rows"]} == {"modelled"}
 
 
+# What ran, by the fixtures' README: passes of a network; a Llama's four eager passes and three replayed ones of a prefill and eight decode steps each. One product
+# repeated, and layers alike that were replayed but for one pass, tell of no passes.
+UNITS = {"resnet50": {"pass": 152}, "bert": {"pass": 62}, "bert-attention": {"pass": 12}, "vit": {"pass": 12}, "cupy": {"pass": 20}, "fp8": {"pass": 12},
+         "llama-graph": {"output_token": 7 * 9, "input_token": 7 * 128, "pass": 7 * 9}, "cublaslt": {}, "compile": {}}
+
+
+@pytest.mark.parametrize("name", sorted(path.name.removesuffix("-h100.tvg") for path in FIXTURES.glob("*.tvg")))
+def test_passes_are_those_that_ran(name):
+    units = report(FIXTURES / f"{name}-h100.tvg")["coverage"]["units"]
+    assert {unit["kind"]: unit["value"] for unit in units if unit["basis"] == "inferred"} == UNITS[name]
+    if not UNITS[name]:
+        assert [(unit["kind"], unit["basis"]) for unit in units] == [("pass", "none")]
+
+
 def test_the_screen_says_what_it_is_about():
     text = run([TVG, "report", RESNET], check=True).stdout
     assert "NVIDIA H100 80GB HBM3" in text and "by its own meter" in text

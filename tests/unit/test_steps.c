@@ -265,9 +265,73 @@ static void a_second_model(void **state)
     tvg_profile_free(profile);
 }
 
+/* cuDNN tells no addresses: a network of convolutions whose stages repeat a block, and a linear layer at its end. */
+static void a_network_without_addresses_is_known_by_its_shapes(void **state)
+{
+    (void)state;
+    struct feed *feed = feed_new(NULL);
+    static const int64_t blocks[][2] = {{64, 64}, {64, 256}, {256, 128}, {128, 512}};
+    for (int pass = 0; pass < 25; pass++) {
+        for (int layer = -1; layer < 4 * 4; layer++) {
+            uint32_t id = feed->op_count;
+            int64_t in = layer < 0 ? 3 : blocks[layer / 4][layer % 2], out = layer < 0 ? 64 : blocks[layer / 4][(layer + 1) % 2];
+            for (uint32_t i = 0; i < feed->op_count; i++)
+                if (feed->op[i].dim[1] == in && feed->op[i].dim[4] == out)
+                    id = i;
+            if (id == feed->op_count) {
+                struct tvg_op *op = &feed->op[feed->op_count++];
+                *op = (struct tvg_op){.library = "libcudnn.so.9", .function = "cudnnBackendExecute", .kind = TVG_KIND_CONV, .type_a = TVG_TYPE_F32, .type_b = TVG_TYPE_F32,
+                                      .type_c = TVG_TYPE_F32, .type_compute = TVG_TYPE_F32, .dim_count = 10, .dim_spatial = 2, .dim = {32, in, 56, 56, out, 3, 3, 56, 56, 1}};
+                tvg_op_count(op);
+            }
+            feed_op(feed, 0, id, 0, 0, 0, 20000);
+        }
+        feed_gemm(feed, 0, 32, 1000, 512, fresh(), WEIGHTS, fresh());
+    }
+    struct tvg_profile *profile = feed_finish(feed);
+    assert_true(unit(profile, "pass")->value == 25 && unit(profile, "pass")->basis == TVG_BASIS_INFERRED);
+    assert_int_equal(profile->step_count, 1);
+    assert_int_equal(profile->steps[0].ops, 18);
+    tvg_profile_free(profile);
+}
+
+/* Each pass begins with a product of no weight that repeats its address: the anchor comes behind it, and the last pass has no other behind its end. */
+static void the_last_pass_counts_where_a_pass_begins_before_its_anchor(void **state)
+{
+    (void)state;
+    for (int passes = 2; passes < 14; passes += 11) {
+        struct feed *feed = feed_new(NULL);
+        for (int pass = 0; pass < passes; pass++) {
+            feed_gemm(feed, 0, 77, 768, 3 * 16 * 16, 0, 0, 0);
+            for (uint64_t layer = 0; layer < 4; layer++) {
+                feed_gemm(feed, 0, 77, 2304, 768, fresh(), WEIGHTS + (2 * layer) * WEIGHT_BYTES, 0x600000000000u);
+                feed_gemm(feed, 0, 77, 768, 2304, fresh(), WEIGHTS + (2 * layer + 1) * WEIGHT_BYTES, 0x600001000000u);
+            }
+        }
+        struct tvg_profile *profile = feed_finish(feed);
+        assert_true(unit(profile, "pass")->value == passes);
+        tvg_profile_free(profile);
+    }
+}
+
+/* One pass of eight layers alike: what goes to and fro between two buffers is no weight that comes back. */
+static void activations_that_change_places_are_no_weights(void **state)
+{
+    (void)state;
+    struct feed *feed = feed_new(NULL);
+    for (uint64_t layer = 0; layer < 8; layer++)
+        feed_gemm(feed, 0, 1024, 16, 1024, WEIGHTS + layer * WEIGHT_BYTES, 0x7fea07200000u + (layer % 2 ? 0 : 0x100000u), 0x7fea07200000u + (layer % 2 ? 0x100000u : 0));
+    struct tvg_profile *profile = feed_finish(feed);
+    assert_int_equal(profile->step_count, 0);
+    assert_true(unit(profile, "pass")->value == 0);
+    tvg_profile_free(profile);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_network_without_addresses_is_known_by_its_shapes), cmocka_unit_test(the_last_pass_counts_where_a_pass_begins_before_its_anchor),
+        cmocka_unit_test(activations_that_change_places_are_no_weights),
         cmocka_unit_test(encoder_of_one_length),
         cmocka_unit_test(encoder_of_mixed_lengths),
         cmocka_unit_test(encoders_in_threads),
