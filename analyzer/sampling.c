@@ -33,7 +33,10 @@ struct tvg_sampling {
     struct rows *rows;
     uint32_t call_capacity, row_capacity;
     struct tvg_sampled about;
-    double gap_launches, gap_graphs, sample_launches, sample_graphs;
+    double gap_launches, gap_graphs, sample_launches, sample_graphs, whole_launches, whole_graphs, whole_seconds;
+    double first_ns;                    /* the first activity: the first stretch that is recorded whole begins with it */
+    double since_first_ns;              /* where those stretches end, one a process */
+    uint32_t since_first;
     double launches[GROUPS], graphs[GROUPS], seconds[GROUPS];
     double worked_until_ns;
 };
@@ -58,8 +61,16 @@ void tvg_sampling_process(struct tvg_sampling *sampling, const struct tvg_window
         const struct tvg_window *window = &windows->window[i];
         unsigned group = tvg_windows_group((int)i);
         double seconds = (window->close_ns - window->open_ns) * 1e-9;
-        if (window->whole || !isfinite(seconds))
+        if (!isfinite(seconds))
             continue;
+        if (window->whole) {
+            sampling->whole_launches += (double)window->launches;
+            sampling->whole_graphs += (double)window->graph_launches;
+            sampling->whole_seconds += window->open_ns > 0 ? seconds : 0;
+            sampling->since_first_ns += window->open_ns > 0 ? 0 : window->close_ns;
+            sampling->since_first += !(window->open_ns > 0);
+            continue;
+        }
         sampling->about.windows++;
         sampling->about.window_seconds += seconds;
         sampling->seconds[group] += seconds;
@@ -130,7 +141,9 @@ bool tvg_sampling_row(struct tvg_sampling *sampling, const struct tvg_windows *w
     struct rows *rows = &sampling->rows[activity];
     enum way way = row->graph ? GRAPH : DIRECT;
     struct sums *sums = windows->window[window].whole ? &rows->whole[way] : &rows->sample[way];
-    double seconds = (double)row->duration_ns * 1e-9;
+    double seconds = (double)row->duration_ns * 1e-9, start = (double)row->start_ns;
+    if (!(sampling->first_ns > 0) || start < sampling->first_ns)
+        sampling->first_ns = start;
     sums->count++;
     sums->seconds += seconds;
     sums->bytes += (double)row->bytes;
@@ -169,7 +182,7 @@ static uint32_t owner_of(const struct tvg_gpu_activity *at)
 
 /* How much of something there was in the gaps, and in each group of the samples. */
 struct scale {
-    double gap, sample;
+    double gap, sample, whole;
     double group[GROUPS];
 };
 
@@ -181,20 +194,24 @@ static struct scale scale_of(const struct tvg_sampling *sampling, uint32_t cause
     const double *group = sampling->seconds;
     scale.gap = sampling->about.gap_seconds;
     scale.sample = sampling->about.window_seconds;
+    scale.whole = sampling->whole_seconds + fmax(0, sampling->since_first_ns - sampling->since_first * sampling->first_ns) * 1e-9;
     if (way == DIRECT && calls && calls->whole + calls->sample + calls->gap > 0) {
         scale.gap = (double)calls->gap;
         scale.sample = (double)calls->sample;
+        scale.whole = (double)calls->whole;
         for (int g = 0; g < GROUPS; g++)
             scale.group[g] = calls->group[g];
         return scale;
     }
-    if (way == GRAPH && sampling->sample_graphs > 0) {
+    if (way == GRAPH && sampling->sample_graphs + sampling->whole_graphs > 0) {
         scale.gap = sampling->gap_graphs;
         scale.sample = sampling->sample_graphs;
+        scale.whole = sampling->whole_graphs;
         group = sampling->graphs;
     } else if (way == DIRECT && sampling->about.scaled_by == TVG_SAMPLED_BY_LAUNCHES) {
         scale.gap = sampling->gap_launches;
         scale.sample = sampling->sample_launches;
+        scale.whole = sampling->whole_launches;
         group = sampling->launches;
     }
     memcpy(scale.group, group, sizeof scale.group);
@@ -257,9 +274,8 @@ static double estimate(const struct tvg_sampling *sampling, struct tvg_profile *
     for (int way = DIRECT; way < WAYS; way++) {
         struct scale scale = scale_of(sampling, cause, way);
         double seconds[GROUPS] = {0}, more = 0;
-        const struct calls *calls = cause != UINT32_MAX ? calls_of(sampling, cause) : NULL;
-        bool by_whole = way == DIRECT && calls && !calls->sample && calls->whole; /* never called in a sample: as it was before */
-        double factor = by_whole ? scale.gap / (double)calls->whole : scale.sample > 0 ? scale.gap / scale.sample : 0;
+        bool by_whole = !(scale.sample > 0) && scale.whole > 0; /* it was in no sample: as it was before */
+        double factor = by_whole ? scale.gap / scale.whole : scale.sample > 0 ? scale.gap / scale.sample : 0;
         for (uint32_t i = 0; i < count; i++) {
             struct tvg_gpu_activity *at = &profile->activity[order[i].activity];
             const struct rows *rows = rows_of(sampling, order[i].activity);
@@ -358,13 +374,16 @@ uint32_t tvg_sampling_room(const struct tvg_sampling *sampling, const struct tvg
 static void judge_launches(struct tvg_sampling *sampling, const struct tvg_profile *profile)
 {
     static const double door_missed = 1.25, losses = 0.05;
-    double kernels = 0;
+    double kernels = 0, whole = 0;
     for (uint32_t i = 0; i < profile->activity_count; i++)
-        if (!(profile->activity[i].bytes > 0))
+        if (!(profile->activity[i].bytes > 0)) {
             kernels += rows_of(sampling, i)->sample[DIRECT].count;
-    bool counted = sampling->sample_launches > 0 && kernels < door_missed * sampling->sample_launches;
+            whole += rows_of(sampling, i)->whole[DIRECT].count;
+        }
+    bool sampled = sampling->sample_launches > 0;
+    bool counted = sampled ? kernels < door_missed * sampling->sample_launches : whole < door_missed * sampling->whole_launches;
     sampling->about.scaled_by = counted ? TVG_SAMPLED_BY_LAUNCHES : TVG_SAMPLED_BY_TIME;
-    double missing = counted ? 1 - kernels / sampling->sample_launches : 0;
+    double missing = counted && sampled ? 1 - kernels / sampling->sample_launches : 0;
     sampling->about.missing = missing > losses ? missing : 0;
 }
 

@@ -18,7 +18,7 @@ static const double RECORD_COSTS = 1.3e-6;
 /* Shares of the host's time: above the first, windows; below the second, all again; in windows, what they may cost. */
 static const double TOO_MUCH = 0.015, LITTLE = 0.012, WINDOWS_MAY_COST = 0.01;
 static const double LEAST_SHARE = 0.05, MOST_SHARE = 0.5, MOST_SHARE_ASKED = 0.25;
-static const double WINDOW_NS = 175e6, WINDOW_SPREAD = 3.0 / 7, GAP_SPREAD = 0.5; /* windows of 100 to 250 ms */
+static const double WINDOW_NS = 70e6, WINDOW_SPREAD = 3.0 / 7, GAP_SPREAD = 0.5; /* windows of 40 to 100 ms */
 /* The beginning is recorded whole: so much of the card's activity or so many kernels, so that short runs have no gaps. */
 static const double WHOLE_NS = 5e9;
 enum { WHOLE_KERNELS = 200000, TICK_MS = 200, RATE_TICKS = 6, CLOSE_MS = 2, DRAIN_MS = 10 };

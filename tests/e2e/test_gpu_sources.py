@@ -1,20 +1,17 @@
 """The GPU sources against stand-ins of libcuda, libcupti, libnvidia-ml and libcublas: what CI can run without a GPU."""
 import json
-import subprocess
 
 import pytest
 
+import gpu_stand_ins
 import trace_blocks
-from tvg_testlib import PROGRAMS, ROOT, TVG, run, run_under_shim
+from tvg_testlib import TVG, run, run_under_shim
 
 
 @pytest.fixture(scope="module")
 def stand_ins(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gpu")
-    def build(source, output, *more):
-        subprocess.run(["gcc", "-O1", "-Wall", f"-I{ROOT}", f"-I{PROGRAMS}", str(PROGRAMS / source), "-o", str(folder / output), f"-L{folder}", *more], check=True)
-    for source, name in (("fake_cuda.c", "libcuda.so.1"), ("fake_cupti.c", "libcupti.so.13"), ("fake_nvml.c", "libnvidia-ml.so.1"), ("fake_cublas.c", "libcublas.so.13")):
-        build(source, name, "-shared", "-fPIC", f"-Wl,-soname,{name}")
+    build = gpu_stand_ins.make(folder)
     build("fake_gpu_libraries.c", "libcudnn.so.9", "-shared", "-fPIC", "-Wl,-soname,libcudnn.so.9", f"{folder}/libcupti.so.13")
     build("gpu_calls.c", "calls", f"{folder}/libcublas.so.13", f"{folder}/libcudnn.so.9", f"{folder}/libcupti.so.13", "-ldl", "-Wl,-rpath," + str(folder))
     build("gpu_host.c", "host", f"{folder}/libcublas.so.13", f"{folder}/libcupti.so.13", f"{folder}/libnvidia-ml.so.1", "-ldl", "-Wl,-rpath," + str(folder))

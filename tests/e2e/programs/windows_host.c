@@ -1,11 +1,13 @@
 /* A host that launches many short kernels through the driver's door, products, kernels of its own and graphs, and prints what truly ran: names,
- * counts, ns. How long kernels take drifts, so that windows of recording differ.   windows_host SECONDS [pause|profiler|_exit|idle] */
+ * counts, ns. How long kernels take drifts, so that windows of recording differ.   windows_host SECONDS [pause|profiler|_exit|idle|fork]
+ * FAKE_TURN_US: microseconds from one turn to the next (100). FAKE_NO_DOOR: kernels don't come through cuLaunchKernel. */
 #include <dlfcn.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,9 +38,9 @@ int main(int count, char **arguments)
     fake_cupti_capture(1);
     cublasSgemm_v2(0, 0, 1, 8, 8, 8, &one, room, 8, room, 8, &one, room, 8);
     fake_cupti_capture(0);
-    double begun = now(), due = begun;
-    unsigned long turns = 0, small = 0, large = 0, replays = 0;
-    for (; now() < begun + seconds; turns++, due += 100e-6) {
+    double begun = now(), due = begun, turn = (getenv("FAKE_TURN_US") ? atof(getenv("FAKE_TURN_US")) : 100) * 1e-6;
+    unsigned long turns = 0, small = 0, large = 0, replays = 0, forked = 0;
+    for (; now() < begun + seconds; turns++, due += turn) {
         double drift = 1 + 0.25 * sin((due - begun) * 9) + 0.2 * ((double)rand() / RAND_MAX - 0.5);
         while (now() < due)
             ;
@@ -69,6 +71,18 @@ int main(int count, char **arguments)
         }
         if (strcmp(how, "idle") == 0 && part > 0.3 && part < 0.6) {
             usleep((useconds_t)(0.3 * seconds * 1e6));
+            due = now();
+        }
+        if (strcmp(how, "fork") == 0 && part > 0.5 && !forked++) {
+            pid_t child = fork();
+            if (child == 0) {
+                for (int i = 0; i < 100; i++)
+                    cublasSgemm_v2(0, 0, 1, 77, 64, 32, &one, room, 77, room, 64, &one, room, 77);
+                return 0;
+            }
+            int status = 0;
+            if (waitpid(child, &status, 0) != child || status != 0)
+                return 8;
             due = now();
         }
         if (strcmp(how, "profiler") == 0 && part > 0.5) {
