@@ -8,8 +8,6 @@ import gpu_stand_ins
 import trace_blocks
 from tvg_testlib import TVG, run, run_under_shim
 
-MARK, KERNELS = 8, 11
-
 
 @pytest.fixture(scope="module")
 def stand_ins(tmp_path_factory):
@@ -27,7 +25,7 @@ class Recorded:
         self.true = json.loads(result.stdout)
         self.trace = result.traces[0] if how != "fork" else next(trace for trace in result.traces if self.marks_of(trace))
         self.marks = self.marks_of(self.trace)
-        self.rows = sum(block["count"] for block in trace_blocks.of_kind(self.trace, KERNELS))
+        self.rows = sum(block["count"] for block in trace_blocks.of_kind(self.trace, trace_blocks.KERNELS))
         self.data = json.loads(run([TVG, "report", "--json", self.trace], check=True).stdout)
         self.cards = self.data["cards"]
         self.windows = self.cards["windows"]
@@ -36,7 +34,7 @@ class Recorded:
 
     @staticmethod
     def marks_of(trace):
-        return [mark for mark in trace_blocks.of_kind(trace, MARK) if mark["kind"].startswith("kernels-")]
+        return [mark for mark in trace_blocks.of_kind(trace, trace_blocks.MARK) if mark["kind"].startswith("kernels-")]
 
     def products(self):
         return {op["m"]: op["count"] for op in self.data["ops"] if op["function"] == "cublasSgemm_v2"}
@@ -88,6 +86,30 @@ def test_each_switch_is_in_the_trace(stand_ins, tmp_path):
     assert all(a["mono_ns"] <= b["mono_ns"] and a["launches"] <= b["launches"] for a, b in zip(one.marks, one.marks[1:]))
     assert one.marks[-1]["launches"] == one.true_kernels - 2 * one.true["replays"] + 2  # all but what graphs replayed, and the two that were captured
     assert one.marks[-1]["graph_launches"] == one.true["replays"]
+
+
+def test_a_call_is_seen_whole_or_not_at_all(stand_ins, tmp_path):
+    """Calls are in progress most of the time, between their first kernel and their second: where a window opens or closes, some are cut."""
+    one = Recorded(stand_ins, tmp_path / "run", "10/40", 1.5, FAKE_TURN_US="500", FAKE_CALL_US="300")
+    names = {block["id"]: block.get("name") for block in trace_blocks.of_kind(one.trace, trace_blocks.DICT)}
+    causes = {block["id"]: block["mnkb"][0] for block in trace_blocks.of_kind(one.trace, trace_blocks.DICT) if "mnkb" in block}
+    launched = {96: [], 200: []}
+    for row in sorted(trace_blocks.kernels(one.trace), key=lambda row: row["launch"]):
+        if row["graph"] == 0 and row["cause"] in causes:
+            launched[causes[row["cause"]]].append(names[row["op"]])
+    windows, since = [], 0
+    for mark in one.marks[1:]:  # the first: what was recorded whole goes on as a sample
+        if mark["kind"] == "kernels-off":
+            windows.append((since, mark["mono_ns"]))
+        since = mark["mono_ns"]
+    assert len(windows) > 8
+    calls = [json.loads(line) for line in run([TVG, "dump", one.trace], check=True).stdout.splitlines()]
+    for m in (96, 200):
+        began = sum(any(start <= call["start_ns"] < end for start, end in windows) for call in calls if call["function"] == "cublasSgemm_v2" and call["m"] == m)
+        first = [name == "ampere_sgemm_128x64_nn" for name in launched[m]]
+        alone = sum(a == b for a, b in zip([False] + first, first + [True]))
+        assert alone <= 2  # a machine that stops a thread for long may do that
+        assert sum(first) == pytest.approx(began, rel=0.03, abs=2) and began > 20
 
 
 @pytest.mark.parametrize("kernels", ["all", "auto"])

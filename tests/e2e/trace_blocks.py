@@ -2,6 +2,7 @@
 
 Knows nothing of checksums (tvg check does); enough msgpack for the maps of version 1. kernels() gives GPU activity row by row.
 """
+import ctypes
 import pathlib
 import struct
 
@@ -180,3 +181,33 @@ def operations(path):
 def marks(path):
     """What the host said of its work, in order: (kind, value, mono_ns)."""
     return [(mark["kind"], mark["value"], mark["mono_ns"]) for mark in of_kind(path, MARK)]
+
+
+def _column(raw_length, data, count):
+    """The differences in one column of a KERNELS block."""
+    if len(data) < raw_length:
+        room = ctypes.create_string_buffer(raw_length)
+        assert ctypes.CDLL("liblz4.so.1").LZ4_decompress_safe(data, room, len(data), raw_length) == raw_length
+        data = room.raw
+    values, value, shift = [], 0, 0
+    for byte in data:
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            values.append((value >> 1) ^ -(value & 1))
+            value = shift = 0
+    assert len(values) == count
+    return values
+
+
+def kernels(path):
+    """The rows of all KERNELS blocks, as maps from column to value."""
+    for block in of_kind(path, KERNELS):
+        count = block.pop("count")
+        block.pop("device")
+        columns = {name: _column(*column, count) for name, column in block.items()}
+        row = dict.fromkeys(columns, 0)
+        for i in range(count):
+            end = row["start"] + row["duration"]
+            row = {name: (end if name == "start" else row[name]) + column[i] for name, column in columns.items()}
+            yield row

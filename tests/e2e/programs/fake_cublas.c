@@ -1,4 +1,6 @@
 #include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include "fake_gpu.h"
 static uint64_t takes;
@@ -9,6 +11,9 @@ int cublasSgemm_v2(void *handle, int transa, int transb, int m, int n, int k, co
     if (m < 0)
         return 7; /* CUBLAS_STATUS_INVALID_VALUE */
     fake_cupti_launch("ampere_sgemm_128x64_nn", takes ? takes : 300000, 64);
+    if (getenv("FAKE_CALL_US")) /* a call that is long in progress between its kernels */
+        for (clock_t until = clock() + atoi(getenv("FAKE_CALL_US")); clock() < until;)
+            ;
     fake_cupti_launch("splitKreduce_kernel", takes ? takes / 4 : 20000, 8);
     return 0;
 }
