@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <sys/syscall.h>
 
@@ -56,6 +57,16 @@ int cuptiEnableCallback(uint32_t on, void *handle, int domain, uint32_t id)
     return 0;
 }
 int cuptiGetGraphNodeId(void *node, uint64_t *id) { *id = (uint64_t)(uintptr_t)node; return 0; }
+/* Contexts are 0xc0 and up, one a device. Streams are 0x1000 (13), 0x2000 (14), all of the first device, and 0x3000 (15) of the second. */
+int cuptiGetDeviceId(void *context, uint32_t *device) { *device = (uint32_t)(uintptr_t)context - 0xc0; return 0; }
+int cuptiGetStreamIdEx(void *context, void *stream, uint8_t per_thread, uint32_t *id)
+{
+    uintptr_t number = (uintptr_t)stream;
+    if ((number && number < 0x1000) || (context && number && (number == 0x3000) != ((uintptr_t)context == 0xc1)))
+        return 8; /* CUPTI_ERROR_INVALID_STREAM */
+    *id = number ? 12 + (uint32_t)(number >> 12) : per_thread ? 8 : 7;
+    return 0;
+}
 int cuptiGetResultString(int result, const char **text) { (void)result; *text = "CUPTI_ERROR_INSUFFICIENT_PRIVILEGES"; return 0; }
 
 static size_t length_of(const void *record)
@@ -186,4 +197,73 @@ void fake_cupti_replay(void)
     uint64_t at = now() + 1000;
     for (int i = 0; i < captured; i++, at += 60000)
         put_kernel(capture_name[i], at, serial ? 1500 : 50000, 64, capture[i]);
+}
+
+/* --- calls that wait, streams of their own ------------------------------------------------------------------------------------- */
+static uint64_t stream_free[32]; /* when a stream has ended what it has */
+static uint32_t say_call(int site, uint32_t id, const void *parameters, void *context, uint32_t number, int status)
+{
+    struct cupti_callback_data data = {.site = site, .function_params = parameters, .context = context, .correlation = number, .return_value = &status};
+    if (subscribed && callback[id])
+        subscribed(NULL, CUPTI_DOMAIN_DRIVER, id, &data);
+    return number;
+}
+uint64_t fake_cupti_until(uint64_t at)
+{
+    while (now() < at) {
+        uint64_t left = at - now();
+        nanosleep(&(struct timespec){0, left < 1000000000 ? (long)left : 999999999}, NULL);
+    }
+    return now();
+}
+int fake_cupti_driver(uint32_t id, const void *parameters, void *context, int status, uint64_t until)
+{
+    uint32_t number = say_call(CUPTI_SITE_ENTER, id, parameters, context, ++correlation, 0);
+    fake_cupti_until(until);
+    say_call(CUPTI_SITE_EXIT, id, parameters, context, number, status);
+    return status;
+}
+void fake_cupti_stream(uint32_t id, void *context, void *stream)
+{
+    struct cupti_resource_data resource = {.context = context, .stream = stream};
+    if (subscribed)
+        subscribed(NULL, CUPTI_DOMAIN_RESOURCE, id, &resource);
+}
+void fake_cupti_node(void) { say_node(CUPTI_RESOURCE_GRAPHNODE_CREATED, ++node_count, 0); }
+static uint64_t take_stream(uint32_t stream, uint64_t after, uint64_t ns)
+{
+    uint64_t at = now() + 7000;
+    at = at > stream_free[stream] + 1000 ? at : stream_free[stream] + 1000;
+    at = at > after + 2000 ? at : after + 2000;
+    return stream_free[stream] = at + ns;
+}
+uint64_t fake_cupti_kernel(uint32_t stream, const char *name, uint64_t after, uint64_t ns)
+{
+    uint32_t number = say_call(CUPTI_SITE_ENTER, 307, NULL, NULL, ++correlation, 0);
+    uint64_t end = take_stream(stream, after, ns);
+    say_call(CUPTI_SITE_EXIT, 307, NULL, NULL, number, 0);
+    pthread_mutex_lock(&lock);
+    uint8_t bytes[216] = {0};
+    struct cupti_kernel kernel = {.kind = CUPTI_KIND_CONCURRENT_KERNEL, .start = end - ns, .end = end, .stream = stream, .grid = {64, 1, 1}, .block = {128, 1, 1}, .correlation = number, .name = name};
+    memcpy(bytes, &kernel, sizeof kernel);
+    put(bytes, sizeof bytes);
+    last_end = end;
+    pthread_mutex_unlock(&lock);
+    return end;
+}
+uint64_t fake_cupti_copy(uint32_t id, uint32_t stream, uint64_t bytes_moved, uint64_t ns, int waits)
+{
+    uint32_t number = say_call(CUPTI_SITE_ENTER, id, NULL, (void *)0xc0, ++correlation, 0);
+    uint64_t end = take_stream(stream, 0, ns);
+    pthread_mutex_lock(&lock);
+    uint8_t bytes[80] = {0};
+    struct cupti_memcpy copy = {.kind = CUPTI_KIND_MEMCPY, .copy_kind = 2, .bytes = bytes_moved, .start = end - ns, .end = end, .stream = stream, .correlation = number};
+    memcpy(bytes, &copy, sizeof copy < sizeof bytes ? sizeof copy : sizeof bytes);
+    put(bytes, sizeof bytes);
+    last_end = end;
+    pthread_mutex_unlock(&lock);
+    if (waits)
+        fake_cupti_until(end);
+    say_call(CUPTI_SITE_EXIT, id, NULL, (void *)0xc0, number, 0);
+    return end;
 }

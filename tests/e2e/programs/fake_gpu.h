@@ -19,6 +19,15 @@ struct fake_total {
     uint64_t count, ns;
 };
 const struct fake_total *fake_cupti_totals(void);
+/* A driver call (CUPTI's id and the arguments as its callbacks give them) in a context, which returns `status` at `until` (CLOCK_MONOTONIC ns; 0: at once). */
+int fake_cupti_driver(uint32_t id, const void *parameters, void *context, int status, uint64_t until);
+/* A stream is made (id 3) or goes (4); a graph node is made. */
+void fake_cupti_stream(uint32_t id, void *context, void *stream);
+void fake_cupti_node(void);
+/* A kernel of `ns` in a stream by its number, not before `after`; a copy to the host (a call by its id; `waits`: until it is done). They give when it ends. */
+uint64_t fake_cupti_kernel(uint32_t stream, const char *name, uint64_t after, uint64_t ns);
+uint64_t fake_cupti_copy(uint32_t id, uint32_t stream, uint64_t bytes, uint64_t ns, int waits);
+uint64_t fake_cupti_until(uint64_t at);
 /* In the stand-in libcublas: how long its products' first kernel takes from now on; the second takes a quarter of it. */
 void fake_cublas_takes(uint64_t ns);
 /* Launches go into a graph instead of running, until it is switched off and instantiated; then it can be replayed, 50 us a kernel. */
