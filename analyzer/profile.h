@@ -109,6 +109,16 @@ struct tvg_gpu {
     double pause_seconds;      /* gaps of 1 ms and more: the host did something else, or had nothing to do */
     double queued_gap_seconds; /* the next kernel was already launched: the card's own change from one to the next */
     double first_ns, last_ns; /* CLOCK_MONOTONIC of the first and last activity */
+    /* The same time by what the host did meanwhile, where its waits were recorded (timeline.waits_known); of the part that the timeline holds. The
+     * host is the thread that makes the next launch. */
+    struct tvg_gpu_waits {
+        double span;         /* s; the five below add up to it */
+        double host_waited;  /* the card worked, the host waited for it in a call */
+        double both;         /* both worked */
+        double queue_full;   /* the card worked, and so many launches were under way that the launching call is taken to have waited */
+        double card_waited;  /* the card had nothing to do, the host was in no waiting call */
+        double returning;    /* the card had nothing to do, the host was still in its call: the way back from one to the other */
+    } waits;
 };
 
 /* All launches of one kernel (dictionary entry: name, grid, block...) by one library call. */

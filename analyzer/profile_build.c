@@ -495,6 +495,13 @@ static void add_kernels(struct tvg_process *process, const struct tvg_event *eve
         build->failed = true;
 }
 
+static void add_sync(struct tvg_process *process, const struct tvg_event *event)
+{
+    struct tvg_build *build = process->build;
+    if ((!build->gpu && !(build->gpu = tvg_gpu_build_new())) || !tvg_gpu_build_sync(build->gpu, event->payload, event->length, process))
+        build->failed = true;
+}
+
 void tvg_build_event(struct tvg_process *process, const struct tvg_event *event)
 {
     if (process->build->failed)
@@ -503,6 +510,8 @@ void tvg_build_event(struct tvg_process *process, const struct tvg_event *event)
         add_ops(process, event);
     else if (event->block == TVG_BLOCK_KERNELS)
         add_kernels(process, event);
+    else if (event->block == TVG_BLOCK_SYNC)
+        add_sync(process, event);
     else
         tvg_info_add(&process->build->info, &process->said, process->build->arena, process->number, process->header.host, event);
 }

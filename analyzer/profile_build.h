@@ -162,9 +162,13 @@ struct tvg_gpu_build *tvg_gpu_build_new(void);
 bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_t length, const struct tvg_windows *windows, uint32_t (*op_of)(void *context, uint32_t id), void *context);
 /* What estimates the kernels of the gaps, made at the first call. NULL: memory is out. */
 struct tvg_sampling *tvg_gpu_build_sampling(struct tvg_gpu_build *build);
+/* The payload of a SYNC block of the process `context`. False: memory is out. A damaged payload is left out. */
+bool tvg_gpu_build_sync(struct tvg_gpu_build *build, const void *payload, uint32_t length, const void *context);
 /* Fills gpus, activity and the GPU ops' time of a profile whose ops and notes are in place. */
 bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, struct tvg_profile *profile);
 void tvg_gpu_build_free(struct tvg_gpu_build *build);
+/* profile_waits.c: lays the recorded waits over what the cards did. False: memory is out. */
+bool tvg_gpu_lay_waits(struct tvg_profile *profile);
 /* profile_gpu_types.c: turns the calls' compute types into those of the kernels that ran, with a note where they differ. False: memory is out. */
 bool tvg_gpu_confirm_types(struct tvg_profile *profile, struct tvg_arena *arena);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../trace/kernels.h"
+#include "../trace/sync.h"
 #include "profile_build.h"
 
 enum { DEVICES = 16, PROCESSES = 64, SCRATCH = 1 << 20 };
@@ -26,6 +27,7 @@ struct tvg_gpu_build {
     struct tvg_sampling *sampling; /* NULL: kernels were recorded all the time */
     uint32_t *table, table_size; /* (kernel, cause, device) -> index + 1 */
     struct tvg_kernel rows[TVG_KERNELS_MAX];
+    struct tvg_sync sync[TVG_SYNC_MAX];
     unsigned char scratch[SCRATCH];
 };
 
@@ -125,7 +127,7 @@ bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_
         uint32_t op = op_of(context, row->op_id), cause = row->cause == TVG_OP_ID_NONE ? UINT32_MAX : op_of(context, row->cause);
         struct tvg_gpu_activity *at = op == UINT32_MAX ? NULL : activity_of(build, number, op, cause);
         if (!at || !tvg_timeline_add(build->timeline, context, number, (uint32_t)(at - build->activity), row->start_ns, row->duration_ns, row->launch_ns, row->tid, row->stream,
-                                     row->graph != 0, windows && !sample ? TVG_TIMELINE_MAX / 2 : TVG_TIMELINE_MAX) ||
+                                     row->graph != 0, (uint16_t)window, windows && !sample ? TVG_TIMELINE_MAX / 2 : TVG_TIMELINE_MAX) ||
             (windows && !tvg_sampling_row(build->sampling, windows, (uint32_t)(at - build->activity), window, row)))
             return false;
         double seconds = (double)row->duration_ns * 1e-9, start = (double)row->start_ns, end = start + (double)row->duration_ns;
@@ -167,6 +169,11 @@ bool tvg_gpu_build_add(struct tvg_gpu_build *build, const void *payload, uint32_
             gpu->last_ns = end;
     }
     return true;
+}
+
+bool tvg_gpu_build_sync(struct tvg_gpu_build *build, const void *payload, uint32_t length, const void *context)
+{
+    return tvg_timeline_sync(build->timeline, context, build->sync, tvg_decode_sync(payload, length, build->sync, build->scratch, sizeof build->scratch));
 }
 
 /* What a card did in the gaps goes into its figures: its busy time with the work, what is left of the time shared out as in the samples. */
@@ -240,7 +247,7 @@ bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, 
     }
     memcpy(profile->activity, build->activity, build->count * sizeof *profile->activity);
     profile->activity_count = build->count;
-    if (!tvg_timeline_finish(build->timeline, arena, &profile->timeline))
+    if (!tvg_timeline_finish(build->timeline, arena, &profile->timeline) || !tvg_gpu_lay_waits(profile))
         return false;
     if (build->sampling && !estimate(build, profile))
         return false;

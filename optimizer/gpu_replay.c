@@ -1,5 +1,5 @@
-/* Walks the timeline once with what ran and the changes beside it. Host: each launch comes a gap after the one before it on its thread; it waits where a
- * copy to the host or a full launch queue made it wait. Card: a kernel starts a launch latency after its launch and a change of kernels after
+/* Walks the timeline once with what ran and the changes beside it. Host: each launch comes a gap after the one before it on its thread; it waits where the
+ * trace says so; where the trace has no waits, where a copy to the host or a full launch queue made it wait. Card: a kernel starts a launch latency after its launch and a change of kernels after
  * the one before it in its stream, whichever is later. Both paths are kept as they were seen, so that no change gives the run back exactly. */
 #include <math.h>
 #include <stdlib.h>
@@ -20,12 +20,15 @@ struct host {
     double card_old, card_new;     /* when all that it launched has ended */
     double start_old[RING], start_new[RING]; /* of the last launches: when they began on the card */
     uint64_t launched, begun;      /* launches so far; those that had begun when the last one was made */
+    uint32_t wait;                 /* the next of its recorded waits */
     bool open;
 };
 struct stream {
     double end_old, end_new;
 };
 struct walk {
+    const struct tvg_timeline *timeline;
+    double *row_new;               /* when each row's stream has got behind it, in the changed run */
     struct host *hosts;
     struct stream *streams;
     uint32_t stream_count;
@@ -61,33 +64,67 @@ static void note_launch(struct host *host, double launch, double start)
     host->open = true;
 }
 
-/* When the host makes its next launch, in the changed run. `spared`: at most this much of its own work before the launch goes. */
-static double next_launch(struct walk *walk, struct host *host, double launch, double spared, enum tvg_wait_reading reading)
+static double row_end(const struct walk *walk, uint32_t row)
 {
+    return (double)walk->timeline->rows[row].start_ns + walk->timeline->rows[row].duration_ns;
+}
+
+/* Goes through the recorded waits of lane `number` that lie between its last launch and the one at `launch`: what the host did between them takes as long as
+ * it did, less what is spared; a wait ends as much behind what it waited for as it did. Gives when the last of them ended (or the last launch was made), in the run as
+ * it was and (*now) in the changed one. */
+static double through_waits(struct walk *walk, struct host *host, uint16_t number, double launch, double *spared, double *now)
+{
+    const struct tvg_timeline *timeline = walk->timeline;
+    double was = host->launch_old;
+    *now = host->launch_new;
+    for (; host->wait < timeline->wait_count && timeline->waits[host->wait].host == number && (double)timeline->waits[host->wait].end_ns <= launch; host->wait++) {
+        const struct tvg_wait *wait = &timeline->waits[host->wait];
+        double start = (double)wait->start_ns, end = (double)wait->end_ns;
+        if (start < was)
+            continue;
+        double gone = fmin(start - was, *spared), finished = wait->row != UINT32_MAX ? row_end(walk, wait->row) : 0;
+        *spared -= isfinite(*spared) ? gone : 0;
+        *now += start - was - gone;
+        if (finished > start)
+            *now = fmax(*now, walk->row_new[wait->row] + (end - finished));
+        else
+            *now = fmax(*now + (end - start), finished > 0 ? walk->row_new[wait->row] : 0);
+        was = end;
+    }
+    return was;
+}
+
+/* When the host makes its next launch, in the changed run. `spared`: at most this much of its own work before the launch goes. */
+static double next_launch(struct walk *walk, struct host *host, uint16_t number, double launch, double spared, enum tvg_wait_reading reading)
+{
+    bool known = walk->timeline->waits_known;
+    double now = 0, was = known ? through_waits(walk, host, number, launch, &spared, &now) : host->launch_old;
+    if (was > host->launch_old)
+        return now + launch - was - fmin(launch - was, spared);
     double card_old = host->card_old, card_new = host->card_new, before = host->launch_old, gap = launch - before, issue = fmin(gap, walk->usual_gap);
     uint64_t waiting = waiting_of(host, before);
     double waited_old = 0, waited_new = 0;
-    if (walk->read_old > before && walk->read_old <= launch) { /* a copy to the host: certain */
+    if (!known && walk->read_old > before && walk->read_old <= launch) { /* a copy to the host: certain */
         waited_old = walk->read_old;
         waited_new = walk->read_new;
         walk->read_old = 0;
     } else if (waiting >= QUEUE && waiting < RING && host->start_old[host->begun % RING] > before && host->start_old[host->begun % RING] <= launch) {
         waited_old = host->start_old[host->begun % RING];
         waited_new = host->start_new[host->begun % RING];
-    } else if (reading == TVG_WAIT_IS_CARD && gap > PAUSE_GAPS * walk->usual_gap && card_old > before + gap / 2 && card_old <= launch) {
+    } else if (!known && reading == TVG_WAIT_IS_CARD && gap > PAUSE_GAPS * walk->usual_gap && card_old > before + gap / 2 && card_old <= launch) {
         waited_old = card_old;
         waited_new = card_new;
     }
     if (waited_old > 0)
         return fmax(host->launch_new + fmin(issue, waited_old - before), waited_new) + (launch - waited_old);
     double next = host->launch_new + gap - fmin(gap, spared);
-    if (isfinite(spared) && gap > PAUSE_GAPS * walk->usual_gap && card_old > 0 && card_old <= launch) /* it may have waited: it does not go on sooner after the card is done than it did */
+    if (!known && isfinite(spared) && gap > PAUSE_GAPS * walk->usual_gap && card_old > 0 && card_old <= launch) /* it may have waited: it does not go on sooner after the card is done than it did */
         next = fmax(next, card_new + (launch - card_old));
     return next;
 }
 
 /* A kernel that began long after its launch and its own stream let it, just as another stream came to an end, waited for an event of that stream: the stream,
- * or NULL. The trace holds no events: this is what they look like. */
+ * or NULL. For traces that hold no events: this is what they look like. */
 static const struct stream *waited_for(const struct walk *walk, const struct stream *own, double start)
 {
     static const double EVENT = 5e3; /* ns from the end of one stream's work to the start of another's */
@@ -109,11 +146,13 @@ static void on_card(struct walk *walk, struct stream *stream, const struct tvg_l
     double change = queued ? start - stream->end_old : fmin(CHANGE, start - stream->end_old); /* below 0: it began before the one before it had ended */
     double start_new = stream->end_new + fmin(change, change_limit);
     bool late = row->launch_ns && start - fmax(launch + LATENCY, stream->end_old + CHANGE) > LATE;
-    const struct stream *other = late ? waited_for(walk, stream, start) : NULL;
-    if (other)
-        start_new = fmax(stream->end_new + fmin(CHANGE, change_limit), fmax(launch_new + LATENCY, other->end_new + (start - other->end_old)));
+    const struct stream *other = late && !walk->timeline->waits_known ? waited_for(walk, stream, start) : NULL;
+    double other_old = row->after ? row_end(walk, row->after - 1) : other ? other->end_old : 0;
+    double other_new = row->after ? walk->row_new[row->after - 1] : other ? other->end_new : 0;
+    if (late && other_old > 0)
+        start_new = fmax(stream->end_new + fmin(CHANGE, change_limit), fmax(launch_new + LATENCY, other_new + (start - other_old)));
     else if (row->launch_ns)
-        start_new = fmax(start_new, launch_new + latency);
+        start_new = fmax(fmax(start_new, launch_new + latency), row->after ? other_new + fmin(CHANGE, start - other_old) : 0); /* an event that it did not wait for, and now may */
     else /* whoever launched it did so as before: a copy follows what it copies */
         start_new = stream->end_old > 0 ? stream->end_new + fmax(0, start - stream->end_old) : start;
     stream->end_old = fmax(stream->end_old, end);
@@ -176,7 +215,7 @@ static void step(struct walk *walk, const struct tvg_profile *profile, const str
     if (row->launch_ns) {
         /* A launch that goes takes a usual gap with it; a pass that a graph replays takes all of the host's work within it. */
         double spared = row->in_graph ? 0 : covered && !head ? INFINITY : kept ? 0 : walk->usual_gap;
-        launch_new = !host->open ? launch : next_launch(walk, host, launch, spared, reading);
+        launch_new = !host->open ? launch : next_launch(walk, host, row->host, launch, spared, reading);
         host->launch_new = launch_new;
         note_launch(host, launch, (double)row->start_ns);
     }
@@ -192,6 +231,7 @@ static void step(struct walk *walk, const struct tvg_profile *profile, const str
         host->card_old = fmax(host->card_old, stream->end_old);
         host->card_new = fmax(host->card_new, stream->end_new);
     }
+    walk->row_new[row - walk->timeline->rows] = stream->end_new;
     if (is_read(profile, row)) {
         walk->read_old = stream->end_old;
         walk->read_new = stream->end_new;
@@ -204,12 +244,14 @@ bool tvg_gpu_replay(double *saved, const struct tvg_profile *profile, const stru
     *saved = 0;
     if (!timeline->count)
         return true;
-    struct walk walk = {.hosts = calloc(timeline->host_count + 1u, sizeof *walk.hosts), .streams = calloc(timeline->stream_count + 1u, sizeof *walk.streams), .stream_count = timeline->stream_count, .usual_gap = timeline->usual_gap_ns};
+    struct walk walk = {.timeline = timeline, .row_new = calloc(timeline->count, sizeof *walk.row_new), .hosts = calloc(timeline->host_count + 1u, sizeof *walk.hosts), .streams = calloc(timeline->stream_count + 1u, sizeof *walk.streams), .stream_count = timeline->stream_count, .usual_gap = timeline->usual_gap_ns};
     double *rows = rows_of_ops(profile);
     double *left = tvg_seconds_left(profile, rewritten);
     struct change *changes = rows && left ? changes_of(profile, rewritten, stretch, rows, left) : NULL;
     struct tvg_cycles cycles = {0};
-    bool ready = walk.hosts && walk.streams && changes && (!rewritten->graph_replay || tvg_cycles_find(&cycles, profile));
+    bool ready = walk.row_new && walk.hosts && walk.streams && changes && (!rewritten->graph_replay || tvg_cycles_find(&cycles, profile));
+    for (uint32_t i = timeline->wait_count; ready && i-- > 0;)
+        walk.hosts[timeline->waits[i].host].wait = i;
     for (uint32_t i = 0; ready && i < timeline->count; i++) {
         const struct tvg_launch *row = &timeline->rows[i];
         step(&walk, profile, row, &changes[owner_of(profile, row)], reading, cycles.covered && cycles.covered[i], cycles.head && cycles.head[i]);
@@ -222,6 +264,7 @@ bool tvg_gpu_replay(double *saved, const struct tvg_profile *profile, const stru
     if (ready)
         *saved = (walk.end_old - walk.end_new) * 1e-9 * (timeline->seconds_kept > 0 ? timeline->seconds / timeline->seconds_kept : 1);
     tvg_cycles_free(&cycles);
+    free(walk.row_new);
     free(walk.hosts);
     free(walk.streams);
     free(rows);

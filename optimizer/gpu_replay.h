@@ -4,7 +4,8 @@
 
 #include "../analyzer/profile.h"
 
-/* What a pause of the host that ended as the card ran dry is taken for. The trace tells copies back to the host apart; other synchronisations it may not hold. */
+/* What a pause of the host that ended as the card ran dry is taken for. Traces without recorded waits only: they tell copies back to the host apart,
+ * and no other waits. With them both readings are the same. */
 enum tvg_wait_reading { TVG_WAIT_IS_HOST = 0, /* the host had work of its own: a faster card saves nothing there */ TVG_WAIT_IS_CARD /* the host waited for the card */ };
 
 /* Wall seconds that `rewritten` (a changed copy of `profile`, its added ops behind) ends before `profile`, by replay of profile->timeline, stretched to the

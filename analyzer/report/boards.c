@@ -11,6 +11,29 @@ static double blocks_of(const struct tvg_op *op)
     return op->kind == TVG_KIND_KERNEL ? fmax(1, (double)op->dim[0]) * fmax(1, (double)op->dim[1]) * fmax(1, (double)op->dim[2]) : 0;
 }
 
+static void add_waits(struct tvg_gpu_waits *sum, const struct tvg_gpu_waits *waits)
+{
+    sum->span += waits->span;
+    sum->host_waited += waits->host_waited;
+    sum->both += waits->both;
+    sum->queue_full += waits->queue_full;
+    sum->card_waited += waits->card_waited;
+    sum->returning += waits->returning;
+}
+
+/* Who sets the pace. With recorded waits an idle card has waited for the host only where the host was in no wait for it. */
+static enum tvg_pace pace_of(const struct tvg_report_cards *cards)
+{
+    double share = cards->working_s > 0 ? cards->busy_s / cards->working_s : 0, starved = cards->working_s > 0 ? cards->launch_gap_s / cards->working_s : 0;
+    bool paused = cards->pause_s > cards->span_s / 2, held_up = false;
+    if (cards->waits.span > 0) {
+        paused &= cards->waits.card_waited > cards->waits.span / 2;
+        held_up = cards->waits.host_waited + cards->waits.queue_full > cards->waits.span / 2;
+        starved = fmin(starved, cards->waits.card_waited / cards->waits.span);
+    }
+    return paused ? TVG_HOST_BOUND : share >= 0.9 || held_up ? TVG_CARD_BOUND : starved > 0.25 ? TVG_LAUNCH_BOUND : TVG_TURNS;
+}
+
 void tvg_report_boards(struct tvg_report *report)
 {
     const struct tvg_profile *profile = report->profile;
@@ -24,6 +47,7 @@ void tvg_report_boards(struct tvg_report *report)
         cards->launch_gap_s += gpu->launch_gap_seconds;
         cards->pause_s += gpu->pause_seconds;
         cards->queued_gap_s += gpu->queued_gap_seconds;
+        add_waits(&cards->waits, &gpu->waits);
         cards->kernels += (double)gpu->kernels;
         cards->kernel_s += gpu->kernel_seconds;
         cards->caused_s += gpu->caused_seconds;
@@ -46,10 +70,8 @@ void tvg_report_boards(struct tvg_report *report)
     }
     cards->type_confirmed = all > 0 ? told / all : 0;
     cards->type_disagrees = all > 0 ? other / all : 0;
-    double working = cards->busy_s + cards->launch_gap_s + cards->queued_gap_s;
-    double share = working > 0 ? cards->busy_s / working : 0, starved = working > 0 ? cards->launch_gap_s / working : 0;
-    cards->working_s = working;
-    cards->verdict = cards->pause_s > cards->span_s / 2 ? TVG_HOST_BOUND : share >= 0.9 ? TVG_CARD_BOUND : starved > 0.25 ? TVG_LAUNCH_BOUND : TVG_TURNS;
+    cards->working_s = cards->busy_s + cards->launch_gap_s + cards->queued_gap_s;
+    cards->verdict = pace_of(cards);
 }
 
 char *tvg_show_windows(char *out, size_t size, const struct tvg_sampled *sampled)

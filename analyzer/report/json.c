@@ -328,6 +328,9 @@ static json_t *cards(const struct tvg_report *report)
     json_object_set_new(object, "launch_gap_s", number(from->launch_gap_s));
     json_object_set_new(object, "pause_s", number(from->pause_s));
     json_object_set_new(object, "queued_gap_s", number(from->queued_gap_s));
+    const struct tvg_gpu_waits *waits = &from->waits;
+    json_object_set_new(object, "waits", !(waits->span > 0) ? json_null() : json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "span_s", waits->span, "host_waited_s", waits->host_waited, "both_s",
+                        waits->both, "queue_full_s", waits->queue_full, "card_waited_s", waits->card_waited, "returning_s", waits->returning));
     json_object_set_new(object, "kernels", integer(from->kernels));
     json_object_set_new(object, "kernel_s", number(from->kernel_s));
     json_object_set_new(object, "caused_s", number(from->caused_s));

@@ -45,6 +45,7 @@ struct tvg_report_cards {
     double span_s, busy_s;    /* first to last activity; at least one kernel or copy resident: the union over streams */
     double working_s;         /* the span without pauses of 1 ms and more */
     double launch_gap_s, pause_s, queued_gap_s; /* the rest of the span, see struct tvg_gpu */
+    struct tvg_gpu_waits waits; /* summed; span 0: waits were not recorded */
     double kernels, kernel_s, caused_s;
     double small_kernels, small_s; /* kernels of fewer blocks than the card has multiprocessors: resident, not busy */
     double type_confirmed, type_disagrees; /* shares of the FLOP: a kernel's name told the type; it was not what the call said */

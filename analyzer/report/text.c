@@ -346,6 +346,20 @@ static void monitored(const struct tvg_profile *profile, char *out, size_t size)
                  percent(memory, sizeof memory, part[TVG_BOARD_DRAM] / boards));
 }
 
+/* Who waited for whom, by the calls themselves; nothing where they were not recorded. */
+static void waited(const struct tvg_gpu_waits *waits, char *out, size_t size)
+{
+    char host[16], card[16], both[16], returning[16], full[16], queue[80] = "";
+    out[0] = 0;
+    if (!(waits->span > 0))
+        return;
+    if (waits->queue_full > 0)
+        snprintf(queue, sizeof queue, ", for %s its queue of launches was full", percent(full, sizeof full, waits->queue_full / waits->span));
+    snprintf(out, size, " By the host's waiting calls: for %s of that time it waited for the card%s; for %s the card waited for it, for %s both worked, for %s it was on its way back.",
+             percent(host, sizeof host, waits->host_waited / waits->span), queue, percent(card, sizeof card, waits->card_waited / waits->span),
+             percent(both, sizeof both, waits->both / waits->span), percent(returning, sizeof returning, waits->returning / waits->span));
+}
+
 static void why_board(const struct tvg_report *report, FILE *out, struct tvg_style style)
 {
     static const char *const verdicts[] = {[TVG_CARD_BOUND] = "Card-bound", [TVG_LAUNCH_BOUND] = "Launch-bound", [TVG_HOST_BOUND] = "Host-bound",
@@ -354,7 +368,7 @@ static void why_board(const struct tvg_report *report, FILE *out, struct tvg_sty
                                           [TVG_LAUNCH_BOUND] = " A faster kernel saves watts, not time; fewer launches save time.",
                                           [TVG_HOST_BOUND] = " Most of the time it had nothing to do."};
     const struct tvg_report_cards *cards = &report->cards;
-    char lead[64], count[48], mean[32], rate[48], span[32], small[160] = "", type[128] = "", monitor[192], windows[400], a[16], b[16], c[16];
+    char lead[64], count[48], mean[32], rate[48], span[32], small[160] = "", type[128] = "", monitor[192], windows[400], waits[320], a[16], b[16], c[16];
     snprintf(lead, sizeof lead, "%sWHY%s  ", style.bold, style.off);
     double working = cards->working_s > 0 ? cards->working_s : 1;
     if (cards->small_s > 0)
@@ -364,10 +378,11 @@ static void why_board(const struct tvg_report *report, FILE *out, struct tvg_sty
         snprintf(type, sizeof type, " %s of the FLOP ran in another type than the call says (tvg coverage).", percent(b, sizeof b, cards->type_disagrees));
     monitored(report->profile, monitor, sizeof monitor);
     tvg_show_windows(windows, sizeof windows, &report->profile->sampled);
+    waited(&cards->waits, waits, sizeof waits);
     wrapped(out, lead, 5, "%s: while the host kept launching, the card was busy %.0f %% of the time and waited %s for the next launch.%s Of the %s between its first and last "
-            "work %s went in pauses of 1 ms and more. %s kernels of %s each on average.%s Recorded library calls explain %.0f %% of their time and did %s while it was busy.%s%s%s%s",
+            "work %s went in pauses of 1 ms and more.%s %s kernels of %s each on average.%s Recorded library calls explain %.0f %% of their time and did %s while it was busy.%s%s%s%s",
             verdicts[cards->verdict], 100 * fmin(1, cards->busy_s / working), percent(a, sizeof a, cards->launch_gap_s / working), meaning[cards->verdict],
-            tvg_show_seconds(span, sizeof span, cards->span_s), percent(c, sizeof c, cards->span_s > 0 ? cards->pause_s / cards->span_s : 0),
+            tvg_show_seconds(span, sizeof span, cards->span_s), percent(c, sizeof c, cards->span_s > 0 ? cards->pause_s / cards->span_s : 0), waits,
             tvg_show_count(count, sizeof count, cards->kernels), tvg_show_seconds(mean, sizeof mean, cards->kernels > 0 ? cards->kernel_s / cards->kernels : 0), small,
             cards->kernel_s > 0 ? 100 * cards->caused_s / cards->kernel_s : 0, tvg_show_si(rate, sizeof rate, cards->busy_s > 0 ? report->totals.flop / cards->busy_s : 0, "FLOP/s"),
             type, monitor, windows[0] ? " " : "", windows);
