@@ -355,7 +355,7 @@ static void waited(const struct tvg_gpu_waits *waits, char *out, size_t size)
         return;
     if (waits->queue_full > 0)
         snprintf(queue, sizeof queue, ", for %s its queue of launches was full", percent(full, sizeof full, waits->queue_full / waits->span));
-    snprintf(out, size, " By the host's waiting calls: for %s of that time it waited for the card%s; for %s the card waited for it, for %s both worked, for %s it was on its way back.",
+    snprintf(out, size, " By the host's waiting calls: for %s of that time it waited for the card%s; for %s the card waited for it, for %s both worked, for %s neither (the way back from a wait).",
              percent(host, sizeof host, waits->host_waited / waits->span), queue, percent(card, sizeof card, waits->card_waited / waits->span),
              percent(both, sizeof both, waits->both / waits->span), percent(returning, sizeof returning, waits->returning / waits->span));
 }

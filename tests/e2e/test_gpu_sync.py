@@ -90,3 +90,16 @@ def test_a_child_writes_nothing_and_the_parent_goes_on(host, tmp_path):
 
 def test_following_is_said_by_a_block_without_rows(host, tmp_path):
     assert blocks(record(host, tmp_path, "nothing").trace) == [[]]
+
+
+def test_who_waited_for_whom_is_said_by_the_waits(streams):
+    cards = report(streams)["cards"]
+    waits = cards["waits"]
+    parts = [waits[part] for part in ("host_waited_s", "both_s", "queue_full_s", "card_waited_s", "returning_s")]
+    assert sum(parts) == pytest.approx(waits["span_s"], rel=1e-9) and waits["span_s"] == pytest.approx(cards["span_s"], rel=1e-6)
+    assert waits["host_waited_s"] + waits["both_s"] == pytest.approx(cards["busy_s"], rel=1e-6) and waits["queue_full_s"] == 0
+    # 20 frames of 8 ms of the card's work, all waited for as far as the host gets to its calls in time, and 2 ms of the host's own work between them
+    assert waits["host_waited_s"] > 0.5 * cards["busy_s"]
+    assert waits["card_waited_s"] > 19 * 2e-3
+    text = " ".join(run([TVG, "report", streams], check=True).stdout.split())
+    assert f"for {100 * waits['host_waited_s'] / waits['span_s']:.0f} % of that time it waited for the card" in text
