@@ -1,3 +1,4 @@
+include $(sort $(wildcard tests/*/build.mk))
 #: stacks     real inference stacks, each installed by pip into build/stacks (5 GB at most at a time; kept when TVG_STACKS_KEEP is set); ARGS='-k name' picks some
 .PHONY: stacks
 stacks: all | $(VENV)/ok

@@ -1,6 +1,7 @@
 """What `make test-gpu`, `make bench-gpu` and `make fixtures-gpu` share: what a machine must have, and workers bare and under the shim.
 
-TVG_GPU_PYTHON names the interpreter that has torch (default: python3 of the PATH); BUILD the folder of libtvgshim.so and tvg. No root, no network."""
+TVG_GPU_PYTHON names the interpreter that has torch (default: python3 of the PATH); BUILD the folder of libtvgshim.so and tvg. No root, no network.
+TVG_GPU_TRIAL=1 runs small models on the CPU instead, for errors of the programs: whatever asks for kernels fails then, as it must."""
 import ctypes
 import json
 import os
@@ -15,7 +16,9 @@ PROGRAMS = HERE / "programs"
 sys.path[:0] = [str(ROOT / "tests" / "e2e")]
 from tvg_testlib import BUILD, SHIM, TVG, clean_environment, run  # noqa: E402
 
-PYTHON = os.environ.get("TVG_GPU_PYTHON") or shutil.which("python3") or sys.executable
+PYTHON = shutil.which(os.environ.get("TVG_GPU_PYTHON") or "python3") or sys.executable
+TRIAL = os.environ.get("TVG_GPU_TRIAL", "") not in ("", "0")
+SIZES = ["--device", "cpu", "--small"] if TRIAL else []
 # Every kernel, not windows of them: what is compared are counts.
 ENVIRONMENT = {"TVG_KERNELS": "all", "TVG_COEFFS": ROOT / "coeffs", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 
@@ -23,18 +26,23 @@ ENVIRONMENT = {"TVG_KERNELS": "all", "TVG_COEFFS": ROOT / "coeffs", "TOKENIZERS_
 def missing():
     """What this machine lacks for any of it, one sentence each; an empty list where nothing is missing."""
     lacking = [f"{path} (run `make`, or set BUILD)" for path in (SHIM, TVG) if not path.exists()]
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-        count = ctypes.c_int(0)
-        if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-            lacking.append("an NVIDIA card (libcuda.so.1 is there and finds none)")
-    except OSError:
-        lacking.append("an NVIDIA card and its driver (no libcuda.so.1)")
+    if not TRIAL:
+        lacking += no_card()
     asked = subprocess.run([PYTHON, "-c", "import torch, torchvision, transformers"], capture_output=True, text=True)
     if asked.returncode:
         why = (asked.stderr.strip().splitlines() or ["?"])[-1]
         lacking.append(f"an interpreter with torch, torchvision and transformers (TVG_GPU_PYTHON; {PYTHON}: {why})")
     return lacking
+
+
+def no_card():
+    try:
+        driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(0)
+    except OSError:
+        return ["an NVIDIA card and its driver (no libcuda.so.1)"]
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return ["an NVIDIA card (libcuda.so.1 is there and finds none)"]
+    return []
 
 
 def cards():
@@ -52,6 +60,23 @@ def python_with(module):
         if subprocess.run([python, "-c", f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"], capture_output=True).returncode == 0:
             return str(python)
     return None
+
+
+def toolkit(environment=os.environ):
+    """LD_LIBRARY_PATH with the CUDA toolkit's libraries in front: a C program finds cuBLASLt there, and the shim CUPTI."""
+    folders = [str(path) for pattern in ("targets/x86_64-linux/lib", "extras/CUPTI/lib64") for path in sorted(pathlib.Path("/usr/local").glob(f"cuda*/{pattern}"))]
+    return ":".join([*folders, *filter(None, [environment.get("LD_LIBRARY_PATH")])])
+
+
+def build_cublaslt(program):
+    """The C program on cuBLASLt with the CUDA runtime inside it, stripped. Gives why it could not be built, or None."""
+    compiler = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
+    if not os.path.exists(compiler):
+        return "no nvcc here"
+    done = subprocess.run([compiler, "-cudart", "static", "-o", program, PROGRAMS / "cublaslt_products.c", "-lcublasLt"], capture_output=True, text=True)
+    if done.returncode == 0:
+        done = subprocess.run(["strip", program], capture_output=True, text=True)
+    return f"{compiler}: {done.stderr[-300:]}" if done.returncode else None
 
 
 def last_line(text):
@@ -92,7 +117,7 @@ class Recorded:
 
 
 def worker(*arguments):
-    return [PYTHON, HERE / "worker.py", *arguments]
+    return [PYTHON, HERE / "worker.py", *SIZES, *arguments]
 
 
 def tvg_json(*arguments):
@@ -108,13 +133,25 @@ def notes(trace):
     return [(note["what"], note["subject"]) for note in tvg_json("coverage", "--json", trace)["notes"]]
 
 
-def truths(cases, timeout, *options):
-    """What torch says of NAME:WAY cases, each in turn in one process without the shim: {case: object}. One that failed has the key `error`."""
-    done = subprocess.run([PYTHON, str(HERE / "truths.py"), *options, *cases], env=clean_environment(**{key: str(value) for key, value in ENVIRONMENT.items()}),
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=timeout)
-    found = {}
-    for line in done.stdout.splitlines():
-        if line.startswith("{"):
-            answer = json.loads(line)
-            found[f"{answer['workload']}:{answer['way']}"] = answer
+def truths(cases, timeout, *options, kept=None):
+    """What torch says of NAME:WAY cases, each in turn in one process without the shim: {case: object}. One that failed has the key `error`.
+    `kept`: a file of lines from before; what is in it is not asked again, and what is asked is added."""
+    lines = kept.read_text().splitlines() if kept and kept.exists() else []
+    found = {f"{answer['workload']}:{answer['way']}": answer for answer in map(json.loads, lines) if "error" not in answer}
+    asked = [case for case in cases if case not in found]
+    if asked:
+        environment = clean_environment(**ENVIRONMENT)
+        with subprocess.Popen([PYTHON, str(HERE / "truths.py"), *SIZES, *options, *asked], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                output, errors = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                output, errors = process.communicate()
+        new = [line for line in output.splitlines() if line.startswith("{")]
+        found.update({f"{answer['workload']}:{answer['way']}": answer for answer in map(json.loads, new)})
+        for case in asked:
+            found.setdefault(case, {"error": f"truths.py ended with {process.returncode} before it came to this: {errors[-600:]}"})
+        if kept:
+            with open(kept, "a", encoding="utf-8") as file:
+                file.writelines(line + "\n" for line in new)
     return found

@@ -90,13 +90,13 @@ class Recorder:
             for name, status, seconds, error in pool.map(compile_one, sorted(wanted)):
                 self.say(step="cache", workload=name, status=status, seconds=round(seconds, 1), **({"error": error} if status else {}))
 
-    def record(self, fixture, command, timeout=90):
+    def record(self, fixture, command, timeout=90, **environment):
         """Runs `command` under the shim and keeps the trace of the process that computed. Gives what it printed, or None."""
         folder, began = self.work / f".{fixture}", time.monotonic()
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
-            done = self.run(command, min(timeout, self.left() - 5), LD_PRELOAD=gpu_lib.SHIM, TVG_OUT=folder / "%p.tvg")
+            done = self.run(command, min(timeout, self.left() - 5), LD_PRELOAD=gpu_lib.SHIM, TVG_OUT=folder / "%p.tvg", **environment)
         except subprocess.TimeoutExpired:
             self.say(fixture=fixture, error=f"more than {time.monotonic() - began:.0f} s")
             return None
@@ -127,13 +127,10 @@ class Recorder:
             command, products = [python, f"programs/{source}"], None
         else:
             command, products = [self.work / ".cublaslt_products"], CUBLASLT
-            compiler = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
-            try:
-                subprocess.run([compiler, "-cudart", "static", "-o", command[0], gpu_lib.PROGRAMS / source, "-lcublasLt"], check=True, capture_output=True)
-                subprocess.run(["strip", command[0]], check=True)
-            except (OSError, subprocess.CalledProcessError) as error:
-                return self.say(fixture=fixture, error=f"not built: {error}")
-        answer = self.record(fixture, command)
+            why = gpu_lib.build_cublaslt(command[0])
+            if why:
+                return self.say(fixture=fixture, error=f"not built: {why}")
+        answer = self.record(fixture, command, **({} if module else {"LD_LIBRARY_PATH": gpu_lib.toolkit()}))
         if answer:
             on = {"card": (gpu_lib.cards() or [""])[0]}
             self.keep(fixture, {"what": what, "on": on, "products": products or answer["products"]}, answer["took_s"])

@@ -1,7 +1,6 @@
 """Hosts of other kinds on the card: ones that end hard, that have a profiler, no card or another user's rights; jax, cupy, C, several cards."""
 import os
 import shutil
-import subprocess
 
 import pytest
 
@@ -14,9 +13,9 @@ SLACK_NS = 100_000_000  # until the thread that writes runs, on a busy machine
 
 
 @pytest.fixture(scope="module")
-def bert():
+def bert(request):
     """What torch says of the workload that these tests run."""
-    return gpu_lib.truths(["bert:eager"], 120)["bert:eager"]
+    return gpu_lib.truths(["bert:eager"], 120, kept=request.config.truths_file)["bert:eager"]
 
 
 @pytest.mark.parametrize("end, code", [("kill", -9), ("_exit", 3)])
@@ -93,19 +92,17 @@ def test_other_stacks(module, program, tmp_path):
 @pytest.fixture(scope="module")
 def cublaslt(tmp_path_factory):
     """A C program with the CUDA runtime inside it, stripped: nothing but cuBLASLt is linked, and no name is left."""
-    compiler = shutil.which("nvcc") or next((path for path in ("/usr/local/cuda/bin/nvcc",) if os.path.exists(path)), None)
-    if not compiler:
-        pytest.skip("no nvcc here")
     program = tmp_path_factory.mktemp("cublaslt") / "cublaslt_products"
-    subprocess.run([compiler, "-cudart", "static", "-o", program, gpu_lib.PROGRAMS / "cublaslt_products.c", "-lcublasLt"], check=True, capture_output=True)
-    subprocess.run(["strip", program], check=True)
+    why = gpu_lib.build_cublaslt(program)
+    if why:
+        pytest.skip(why)
     return program
 
 
 def test_a_stripped_program_on_cublaslt(cublaslt, tmp_path):
     linked = gpu_lib.run(["ldd", cublaslt], check=True).stdout
     assert "libcublasLt" in linked and "libcudart" not in linked
-    ran = gpu_lib.Recorded([cublaslt], tmp_path)
+    ran = gpu_lib.Recorded([cublaslt], tmp_path, LD_LIBRARY_PATH=gpu_lib.toolkit())
     found = products(ran.trace, m=512, n=256, k=1024)
     assert {(op["type_a"], op["type_compute"]) for op in found} == {("f32", "tf32")}
     assert sum(op["count"] for op in found) == 50 and sum(op["flop"] for op in found) == 50 * 2 * 512 * 256 * 1024

@@ -22,9 +22,9 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="module")
 def truths(request):
-    """Of every case, by one process without the shim."""
-    cases = ALL if request.config.getoption("--all") else USUAL
-    return gpu_lib.truths(cases, 60 + 40 * len(cases))
+    """Of every case that is still to be tested, by one process without the shim."""
+    cases = list(dict.fromkeys(item.callspec.params["case"] for item in request.session.items if "case" in getattr(item, "fixturenames", ())))
+    return gpu_lib.truths(cases, 60 + 20 * len(cases), kept=request.config.truths_file)
 
 
 class Case:
@@ -48,12 +48,13 @@ def test_outputs_are_the_same_to_the_bit(ran):
 
 
 def test_kernels_are_those_that_torch_profiler_counts(ran):
-    assert ran.sums["kernels"] == ran.answer["profiler"]["kernels"]
+    assert ran.sums["kernels"] == ran.answer["profiler"]["kernels"] > 0
 
 
 def test_kernel_time_is_that_of_torch_profiler(ran):
     """Passes of one process, one behind the other: clocks and caches leave 3 % between them, and 50 ns a kernel for the two ends of each."""
     there = ran.answer["profiler"]["kernel_ns"]
+    assert there > 0
     assert ran.sums["kernel_ns"] == pytest.approx(there, rel=0.03, abs=50 * ran.sums["kernels"])
 
 

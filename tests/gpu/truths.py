@@ -2,8 +2,6 @@
 
 As a program: `truths.py [--passes N] [--device cpu --small] NAME[:WAY]...` prints one JSON object a workload, and goes on where one fails. Without the shim."""
 import argparse
-import bisect
-import collections
 import hashlib
 import json
 import os
@@ -15,14 +13,8 @@ import traceback
 
 import torch
 
+import profiler_trace
 import workloads
-
-# Operators that call cuBLAS, cuBLASLt or cuDNN, or are attention kernels of PyTorch's own that tvg records as one call.
-LIBRARY_OPERATORS = {f"aten::{name}" for name in (
-    "mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "_int_mm", "_scaled_mm", "_addmm_activation", "cudnn_convolution", "cudnn_convolution_relu",
-    "cudnn_convolution_add_relu", "_cudnn_attention_forward", "_scaled_dot_product_cudnn_attention", "_scaled_dot_product_efficient_attention",
-    "_efficient_attention_forward", "_scaled_dot_product_flash_attention", "_flash_attention_forward")}
-
 
 def digest(result):
     return hashlib.sha256(result.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()[:16]
@@ -40,32 +32,8 @@ def flop_of_pass(workload, way):
     return {**known, "counter": counted, "textbook": workload.flop, "compiled_more": more}
 
 
-def library_time(events, kernels):
-    """Nanoseconds of `kernels` that library operators launched, PyTorch's own elementwise kernels inside them (a bias spread out, say) left out."""
-    operators = [event for event in events if event.get("cat") == "cpu_op"]
-    innermost = {event["args"]["External id"]: event for event in operators if "External id" in event.get("args", {})}
-    spans = collections.defaultdict(list)
-    for event in operators:
-        if event["name"] in LIBRARY_OPERATORS:
-            spans[event["tid"]].append((event["ts"], event["ts"] + event["dur"]))
-    for places in spans.values():
-        places.sort()
-        for number in range(1, len(places)):  # an operator inside another ends with the outer one
-            places[number] = (places[number][0], max(places[number][1], places[number - 1][1] if places[number - 1][1] > places[number][0] else 0))
-    total = 0
-    for kernel in kernels:
-        launcher = innermost.get(kernel["args"].get("External id"))
-        if launcher is None or "at::native::" in kernel["name"] and "attention" not in kernel["name"]:
-            continue
-        places = spans.get(launcher["tid"], [])
-        place = bisect.bisect_right(places, (launcher["ts"], float("inf"))) - 1
-        if place >= 0 and launcher["ts"] < places[place][1] or launcher["name"] in LIBRARY_OPERATORS:
-            total += round(1e3 * kernel["dur"])
-    return total
-
-
 def profiled(one, passes, device, operators):
-    """`passes` passes under torch.profiler, read from the trace that it writes: number and time of kernels, by name; what it said a library launched."""
+    """`passes` passes under torch.profiler, read from the trace that it writes (profiler_trace.py)."""
     kinds = [torch.profiler.ProfilerActivity.CUDA] if device == "cuda" else []
     if operators or not kinds:
         kinds.append(torch.profiler.ProfilerActivity.CPU)
@@ -80,18 +48,7 @@ def profiled(one, passes, device, operators):
         profiler.export_chrome_trace(path)
         with open(path, encoding="utf-8") as file:
             events = json.load(file)["traceEvents"]
-    kernels = [event for event in events if event.get("cat") == "kernel"]
-    names = collections.defaultdict(lambda: [0, 0])
-    for kernel in kernels:
-        names[kernel["name"]][0] += 1
-        names[kernel["name"]][1] += round(1e3 * kernel["dur"])
-    total = sum(time_ns for _, time_ns in names.values())
-    found = {"passes": passes, "kernels": len(kernels), "kernel_ns": total, "seconds": seconds,
-             "copies": sum(event.get("cat") in ("gpu_memcpy", "gpu_memset") for event in events),
-             "names": dict(sorted(names.items(), key=lambda item: -item[1][1]))}
-    if operators and total:
-        found["library_share"] = library_time(events, kernels) / total
-    return found
+    return {"passes": passes, "seconds": seconds, **profiler_trace.add_up(events, operators)}
 
 
 def machine(device):
@@ -112,10 +69,8 @@ def truth(name, way, passes, device, small, warmup=2):
     flop = flop_of_pass(workload, way)
     one = workloads.prepare(workload, way, warmup, device)
     output = digest(one())
-    found = profiled(one, passes, device, operators=way == "eager")
-    found.pop("names")
-    return {"workload": name, "way": way, "flop": flop, "output": output, "units_a_pass": {workload.unit: workload.units}, "profiler": found,
-            "on": machine(device)}
+    return {"workload": name, "way": way, "flop": flop, "output": output, "units_a_pass": {workload.unit: workload.units},
+            "profiler": profiled(one, passes, device, operators=way == "eager"), "on": machine(device)}
 
 
 def main():
