@@ -18,10 +18,11 @@
 #include "elf.h"
 #include "patch.h"
 #include "slots.h"
+#include "symbol_cache.h"
 #include "resolve.h"
 #include "vtable.h"
 
-enum { OBJECTS_MAX = 2048, FOUND_MAX = 4096, FILTER_BITS = 1 << 16, AHEAD = 24 };
+enum { OBJECTS_MAX = 2048, FOUND_MAX = 4096, FILTER_BITS = 1 << 16, AHEAD = 24, WORTH_KEEPING = 20000 };
 
 /* Objects that have been looked at. */
 static struct seen {
@@ -110,17 +111,28 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* Whether the file's name begins with one of the words. */
+static bool is_among(const char *words, const char *file)
+{
+    while (*words) {
+        const char *at = file;
+        while (*words && *words != ' ' && *words == *at)
+            words++, at++;
+        if (!*words || *words == ' ')
+            return true;
+        while (*words && *words != ' ')
+            words++;
+        while (*words == ' ')
+            words++;
+    }
+    return false;
+}
+
 static bool applies(const struct tvg_inline_rule *rule, const char *file)
 {
     if (rule->catch.beyond && !tvg_all_operations())
         return false;
-    for (const char *at = rule->libraries; *at;) {
-        size_t length = strcspn(at, " ");
-        if (strncmp(file, at, length) == 0)
-            return true;
-        at += length + strspn(at + length, " ");
-    }
-    return false;
+    return is_among(rule->libraries, file);
 }
 
 /* Several addresses may carry one name: copies for different processors, or a name that is local to several files. */
@@ -247,31 +259,76 @@ static bool meet_exported(const struct link_map *object, uintptr_t begin, uintpt
     return true;
 }
 
-/* The local names of the file, and the others too when they are not `exported` (met already). */
-static void scan_symbols(const struct link_map *object, bool exported, const uint8_t *image, size_t bytes, const Elf64_Shdr *table, const Elf64_Shdr *strings,
-                         uintptr_t begin, uintptr_t end)
+/* A symbol table of the file at hand. */
+struct table {
+    const Elf64_Sym *symbol;
+    size_t count;
+    const char *names;
+    size_t names_bytes;
+};
+
+/* Meets what a symbol names. False when that is nothing that is looked for. */
+static bool meet_symbol(const struct link_map *object, const struct table *table, size_t number, uintptr_t begin, uintptr_t end)
 {
-    if (table->sh_offset > bytes || table->sh_size > bytes - table->sh_offset || strings->sh_offset > bytes || strings->sh_size > bytes - strings->sh_offset)
+    const Elf64_Sym *symbol = &table->symbol[number];
+    if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx == SHN_UNDEF || symbol->st_name >= table->names_bytes)
+        return false;
+    const char *name = table->names + symbol->st_name;
+    size_t available = table->names_bytes - symbol->st_name;
+    if (!filter_has(name, available) || strnlen(name, available) == available)
+        return false;
+    const struct tvg_inline_rule *rule = rule_for(name, base_name(object->l_name));
+    if (rule)
+        meet(rule, rule->catch.entry.name, object, NULL, begin, end, (void *)(object->l_addr + symbol->st_value), symbol->st_size);
+    return rule != NULL;
+}
+
+/* All that decides which symbols of this file are met. */
+static uint64_t hash_of_rules(const char *file)
+{
+    uint64_t hash = TVG_SYMBOLS_MAX;
+    for (const struct tvg_inline_rule *rule = __start_tvg_inline_rules; rule < __stop_tvg_inline_rules; rule++)
+        if (rule->by == TVG_BY_SYMBOL && applies(rule, file))
+            for (const char *at = rule->catch.entry.name;; at++) {
+                hash = (hash ^ (unsigned char)*at) * 0x9e3779b97f4a7c15u;
+                hash ^= hash >> 32;
+                if (!*at)
+                    break;
+            }
+    return hash;
+}
+
+/* The local names of the file, and the others too when they are not `exported` (met already). Those of a large table that are found are kept. */
+static void scan_symbols(const struct link_map *object, bool exported, const uint8_t *image, const struct stat *status, const Elf64_Shdr *section,
+                         const Elf64_Shdr *strings, uintptr_t begin, uintptr_t end)
+{
+    size_t bytes = (size_t)status->st_size;
+    if (section->sh_offset > bytes || section->sh_size > bytes - section->sh_offset || strings->sh_offset > bytes || strings->sh_size > bytes - strings->sh_offset)
         return;
-    const Elf64_Sym *symbol = (const Elf64_Sym *)(image + table->sh_offset);
-    const char *names = (const char *)image + strings->sh_offset, *file = base_name(object->l_name);
+    struct table table = {(const Elf64_Sym *)(image + section->sh_offset), section->sh_size / sizeof(Elf64_Sym), (const char *)image + strings->sh_offset,
+                          strings->sh_size};
+    const char *file = base_name(object->l_name);
     const bool beginnings = fill_filter(file);
-    size_t count = table->sh_size / sizeof *symbol;
-    if (exported && !beginnings && table->sh_info < count)
-        count = table->sh_info; /* local names come first */
-    for (size_t i = 0; i < count; i++) {
-        if (i + AHEAD < count)
-            __builtin_prefetch(names + symbol[i + AHEAD].st_name); /* names lie further apart than a processor looks ahead by itself */
-        if (ELF64_ST_TYPE(symbol[i].st_info) != STT_FUNC || symbol[i].st_shndx == SHN_UNDEF || symbol[i].st_name >= strings->sh_size)
-            continue;
-        const char *name = names + symbol[i].st_name;
-        size_t available = strings->sh_size - symbol[i].st_name;
-        if (!filter_has(name, available) || strnlen(name, available) == available)
-            continue;
-        const struct tvg_inline_rule *rule = rule_for(name, file);
-        if (rule)
-            meet(rule, rule->catch.entry.name, object, NULL, begin, end, (void *)(object->l_addr + symbol[i].st_value), symbol[i].st_size);
+    if (exported && !beginnings && section->sh_info < table.count)
+        table.count = section->sh_info; /* local names come first */
+    static struct tvg_symbols symbols; /* the loader's lock is held */
+    const uint64_t rules = table.count > WORTH_KEEPING ? hash_of_rules(file) ^ table.count : 0;
+    if (rules && tvg_symbol_cache_read(status, rules, &symbols)) {
+        size_t i = 0;
+        while (i < symbols.count && symbols.number[i] < table.count && meet_symbol(object, &table, symbols.number[i], begin, end))
+            i++;
+        if (i == symbols.count)
+            return;
     }
+    symbols.count = 0;
+    for (size_t i = 0; i < table.count; i++) {
+        if (i + AHEAD < table.count)
+            __builtin_prefetch(table.names + table.symbol[i + AHEAD].st_name); /* names lie further apart than a processor looks ahead by itself */
+        if (meet_symbol(object, &table, i, begin, end) && symbols.count++ < TVG_SYMBOLS_MAX)
+            symbols.number[symbols.count - 1] = (uint32_t)i;
+    }
+    if (rules)
+        tvg_symbol_cache_write(status, rules, &symbols);
 }
 
 static bool means(const struct tvg_inline_rule *rule, const struct tvg_classes *classes, const struct tvg_class *class)
@@ -375,7 +432,7 @@ static void scan(const struct link_map *object)
         else if (!barrier.what && has_relocated_text(object))
             barrier = (struct barrier){"found-not-catchable", "its text is relocated (DT_TEXTREL)"};
         if (table && table->sh_link < header->e_shnum)
-            scan_symbols(object, meet_exported(object, begin, end), image, bytes, table, &section[table->sh_link], begin, end);
+            scan_symbols(object, meet_exported(object, begin, end), image, &status, table, &section[table->sh_link], begin, end);
         scan_classes(object, image, bytes, begin, end);
         barrier = before;
     }
@@ -475,6 +532,7 @@ void tvg_inline_start(void)
         return;
     if (!has_one_thread())
         barrier = (struct barrier){"late", "threads ran in the process before the shim: what they may be in is not patched"};
+    tvg_symbol_cache_start();
     look_at_all();
     barrier.what = NULL;
     const char *reason = NULL;
