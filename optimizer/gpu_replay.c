@@ -313,10 +313,10 @@ static uint32_t period_of(const uint32_t *kind, uint32_t count)
     return best;
 }
 
-/* Where a pass begins: behind the longest gap of the host, on average over the window that looks like a pass after a pass. */
-static uint32_t begin_of(const struct tvg_timeline *timeline, const uint32_t *row_of, const uint32_t *kind, uint32_t count, uint32_t period)
+/* Where a pass begins, from launch `base` on: behind the longest gap of the host, on average over the window that looks like a pass after a pass. */
+static uint32_t begin_of(const struct tvg_timeline *timeline, const uint32_t *row_of, const uint32_t *kind, uint32_t count, uint32_t base, uint32_t period)
 {
-    uint32_t base = count / 2 / period * period, best = 0;
+    uint32_t best = base;
     double longest = -1;
     for (uint32_t phase = 0; phase < period; phase++) {
         double gap = 0, seen = 0;
@@ -368,19 +368,25 @@ bool tvg_cycles_find(struct tvg_cycles *cycles, const struct tvg_profile *profil
             kind[count] = timeline->rows[i].activity;
             row_of[count++] = i;
         }
-    uint32_t period = ready ? period_of(kind, count) : 0, pattern = period ? begin_of(timeline, row_of, kind, count, period) : 0;
-    for (uint32_t i = 0; period && i + period <= count;) {
-        uint32_t same = 0;
-        while (same < period && kind[i + same] == kind[pattern + same])
-            same++;
-        if (same < period) {
-            i++;
-            continue;
+    uint32_t period = ready ? period_of(kind, count) : 0;
+    /* Where kernels were recorded in windows, the middle may be the edge of one, and what is found there no pass. */
+    for (uint32_t part = 4; period && !cycles->passes && part < 8; part++) {
+        uint32_t base = (uint32_t)((uint64_t)count * (part < 5 ? part : 8 - part) / 8) / period * period;
+        uint32_t pattern = begin_of(timeline, row_of, kind, count, base, period);
+        captured = false;
+        for (uint32_t i = 0; i + period <= count;) {
+            uint32_t same = 0;
+            while (same < period && kind[i + same] == kind[pattern + same])
+                same++;
+            if (same < period) {
+                i++;
+                continue;
+            }
+            if (captured) /* the first one is the capture */
+                cover(cycles, profile, row_of[i], row_of[i + period - 1]);
+            captured = true;
+            i += period;
         }
-        if (captured) /* the first one is the capture */
-            cover(cycles, profile, row_of[i], row_of[i + period - 1]);
-        captured = true;
-        i += period;
     }
     cycles->period = cycles->passes ? period : 0;
     free(kind);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "../../analyzer/profile_build.h"
+#include "../../optimizer/gpu_replay.h"
 #include "../../trace/kernels.h"
 
 enum { SCRATCH = 1 << 20, ROUNDS = 12 };
@@ -215,6 +216,40 @@ static void test_bert_by_time(void **state)
     check(FIXTURE("bert"), (struct cut){.whole_share = 0.2, .window_share = 0.3, .period = 0.05, .no_door = true}, 0.25, 0.12);
 }
 
+/* What CUDA graphs would save, by a walk along the launches that there are. */
+static double saving(const struct tvg_profile *profile)
+{
+    struct tvg_profile *changed = tvg_profile_copy(profile);
+    double saved = 0;
+    changed->graph_replay = true;
+    assert_true(tvg_gpu_replay(&saved, profile, changed, NULL, TVG_WAIT_IS_CARD));
+    tvg_profile_free(changed);
+    return saved;
+}
+
+static void check_saving(const char *path, struct cut cut, double within)
+{
+    struct tvg_profile *whole = load(path);
+    double truth = saving(whole), mean = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        random_state = (uint64_t)round * 977 + 12345;
+        struct tvg_profile *part = load_cut(path, windows_of(whole, &cut), false);
+        double saved = saving(part);
+        mean += saved / ROUNDS;
+        assert_true(fabs(saved / truth - 1) < 2 * within);
+        tvg_profile_free(part);
+    }
+    print_message("%s: %.3f s saved by the whole run, %.3f by windows\n", path, truth, mean);
+    assert_true(truth > 0 && fabs(mean / truth - 1) < within);
+    tvg_profile_free(whole);
+}
+
+static void test_rewrites_of_windows(void **state)
+{
+    (void)state;
+    check_saving(FIXTURE("resnet50"), (struct cut){.whole_share = 0.4, .window_share = 0.25, .period = 0.12}, 0.2);
+}
+
 /* Windows of all the time give what the trace gives as it is. */
 static void test_no_gap_changes_nothing(void **state)
 {
@@ -242,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_resnet),
         cmocka_unit_test(test_bert),
         cmocka_unit_test(test_bert_by_time),
+        cmocka_unit_test(test_rewrites_of_windows),
         cmocka_unit_test(test_no_gap_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
