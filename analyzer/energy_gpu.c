@@ -256,7 +256,10 @@ bool tvg_energy_price_boards(struct tvg_energy *energy, const struct tvg_profile
         energy->model_error = (energy->idle.value + ops.value) / joules - 1;
         /* Awake power moves by a watt a kelvin: within its own interval it follows the meter before the ops are scaled out of their range. */
         double wanted = joules - fmin(1.25, fmax(0.8, ops.value > 0 ? (joules - energy->idle.value) / ops.value : 1)) * ops.value;
-        energy->idle.value = fmin(energy->idle.high, fmax(energy->idle.low, wanted));
+        double moved = fmin(energy->idle.high, fmax(energy->idle.low, wanted)) - energy->idle.value, room = moved < 0 ? energy->idle.value - energy->idle.low : energy->idle.high - energy->idle.value;
+        if (room > 0) /* rest moves with it, within its own */
+            energy->rest.value += moved / room * (moved < 0 ? energy->rest.value - energy->rest.low : energy->rest.high - energy->rest.value);
+        energy->idle.value += moved;
         double target = joules - energy->idle.value;
         energy->meter_seconds = seconds;
         energy->meter_scale = ops.value > 0 ? fmin(1.25, fmax(0.8, target / ops.value)) : 1;

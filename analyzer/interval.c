@@ -10,6 +10,7 @@ const char *tvg_basis_name(enum tvg_basis basis)
     case TVG_BASIS_EXACT: return "exact";
     case TVG_BASIS_INFERRED: return "inferred";
     case TVG_BASIS_GIVEN: return "given";
+    case TVG_BASIS_PREDICTED: return "predicted";
     case TVG_BASIS_NONE: break;
     }
     return "none";

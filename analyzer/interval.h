@@ -2,7 +2,7 @@
 #ifndef TVG_INTERVAL_H
 #define TVG_INTERVAL_H
 
-enum tvg_basis { TVG_BASIS_NONE = 0, TVG_BASIS_MEASURED, TVG_BASIS_MODELLED, TVG_BASIS_ESTIMATED, TVG_BASIS_EXACT, TVG_BASIS_INFERRED, TVG_BASIS_GIVEN };
+enum tvg_basis { TVG_BASIS_NONE = 0, TVG_BASIS_MEASURED, TVG_BASIS_MODELLED, TVG_BASIS_ESTIMATED, TVG_BASIS_EXACT, TVG_BASIS_INFERRED, TVG_BASIS_GIVEN, TVG_BASIS_PREDICTED };
 const char *tvg_basis_name(enum tvg_basis basis); /* "measured", ... as in the JSON schema */
 
 struct tvg_interval {

@@ -94,6 +94,7 @@ struct tvg_meter {
     struct tvg_board_state board; /* of GPU boards */
 };
 
+#define TVG_CARD_SETS_PACE 0.9 /* share of the time that a card is busy from which on it, not the host, sets the pace */
 /* What one GPU did, by its activity records. */
 struct tvg_gpu {
     int device;             /* CUDA ordinal */

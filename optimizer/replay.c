@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Without recorded activity: a GPU op's time is wall time only where the device, not the host, sets the pace, known when it is busy nearly all the time. */
-static const double device_bound_share = 0.9;
-
 struct working {
     struct tvg_profile profile;  /* shares all but ops and groups with the original */
     double *uncertainty;         /* of each op's time, relative; 0: as measured */
@@ -165,7 +162,8 @@ static void settle(struct tvg_replay *replay, const struct working *working, con
     /* Ops of several threads overlap: a second of summed op time is this much wall time. */
     double overlap = profile->op_seconds > 0 ? fmin(1, profile->op_wall_seconds / profile->op_seconds) : 1;
     double wall = energy->wall_seconds > 0 ? energy->wall_seconds : profile->wall_seconds;
-    bool device_bound = profile->wall_seconds > 0 && gpu_busy >= device_bound_share * profile->wall_seconds;
+    /* Without recorded activity: a GPU op's time is wall time only where the device, not the host, sets the pace. */
+    bool device_bound = profile->wall_seconds > 0 && gpu_busy >= TVG_CARD_SETS_PACE * profile->wall_seconds;
     struct tvg_interval work = TVG_NOTHING, left = work, ops = work, idle = work, rate = work;
     for (int end = 0; end < 3; end++) {
         double watts = wall > 0 ? tvg_interval_end(energy->idle, end) / wall : 0;
@@ -316,6 +314,11 @@ bool tvg_replay_predict(struct tvg_prediction *prediction, const struct tvg_prof
     double once, with_calls, overlap = fmin(1, first->op_wall_seconds / first->op_seconds);
     host_time(first, &once, &with_calls);
     prediction->predicted = ops * overlap + once + with_calls * (double)second->total_ops / (double)first->total_ops;
+    const double least_noise = 0.1; /* two runs on a quiet machine */
+    double fastest = 0;
+    for (uint32_t i = 0; i < first->op_count; i++)
+        fastest += fmin(first->ops[i].seconds, first->ops[i].seconds_min * (double)first->ops[i].count);
+    prediction->noise = fmax(least_noise, 1 - fastest / first->op_seconds);
     prediction->measured = second->wall_seconds;
     prediction->error = second->wall_seconds > 0 ? prediction->predicted / second->wall_seconds - 1 : 0;
     prediction->op_error = second->op_seconds > 0 ? ops / second->op_seconds - 1 : 0;

@@ -79,6 +79,7 @@ struct tvg_prediction {
     double predicted, measured; /* wall seconds of the second run */
     double error;               /* (predicted - measured) / measured */
     double op_error;            /* the same of summed op time */
+    double noise;               /* relative: how far a run of the same command may be from the prediction: what the first's own calls were off their fastest, at least 10 % */
     uint64_t calls, unmatched;  /* calls of the second run; those of ops that the first never ran, priced at the first's mean FLOP/s */
 };
 /* Predicts `second` from `first`: every op of the second at its mean time in the first, host time as the first had it per call.

@@ -15,7 +15,7 @@ static const struct tvg_option options[] = {
     {REWRITE, "rewrite", "NAME[=ARG]", "optimize by this instead of the best set of findings; may be repeated, applied in order"},
     {ASSUME, "assume", "NAME=VALUE", "a number that the trace can't know: batch, prune or sparse24, for the rewrite that needs it; may be repeated"},
     {CHARGE, "charge", "WHO", "who pays the package floor: exclusive, share or none"},
-    {AGAINST, "against", "TRACE", "a second run of the same command: how well a replay of the first predicts it"},
+    {AGAINST, "against", "TRACE", "a second run of the same command: how well a replay of the first predicts it; exit status 1 when it did not hold"},
     {FULL, "full", NULL, "reasons and instructions in full, not one line each"},
     {0, NULL, NULL, NULL},
 };
@@ -28,8 +28,8 @@ static const struct tvg_usage usage = {
     .options = options,
     .json = true,
     .details =
-        "Energy. With a RAPL meter in the trace the total is the meter's, and the model's part is scaled to it (0.8 to 1.25); what that can't\n"
-        "absorb is printed as unexplained. Without a meter it is modelled or estimated from the device file, and its band is printed: the truth\n"
+        "Energy. With a meter in the trace the total is the meter's, and the ops' modelled joules are multiplied by one factor to fit it, at\n"
+        "least 0.8 and at most 1.25: the model may be off so far, no more. What that can't absorb is printed as unexplained. Without a meter it is modelled or estimated from the device file, and its band is printed: the truth\n"
         "may lie anywhere in it. Every figure is at the boundary named: fans, power supply and cooling are never in it.\n\n"
         "Charge. A package that is merely on draws its floor whoever uses it. exclusive: the run pays all of it (the default with a meter). share:\n"
         "it pays the part that the CPUs it was allowed are of the part's cores, as on a slice of a cloud machine (the default without a meter;\n"
@@ -37,7 +37,10 @@ static const struct tvg_usage usage = {
         "Savings are the difference of two replays with the same coefficients. They are given twice: the machine is released when the work ends\n"
         "(same work), or stays on and the same work arrives (same rate). Only findings, which need nothing but the trace, enter the best set;\n"
         "assumptions need --assume. A saving whose interval includes 0 is not called one.\n\n"
-        "Exit status: 0, also for a damaged trace of which something could be read (a warning, and coverage.damage in JSON); 2 for bad input.",
+        "--against. The second run's time and joules are predicted from this one's: its ops at their mean times, the host's time by the call. The prediction holds\n"
+        "when both lie within its interval: what this run's own calls were off their fastest, at least 10 % either way.\n\n"
+        "Exit status: 0, also for a damaged trace of which something could be read (a warning, and coverage.damage in JSON); 1 when the prediction of --against did\n"
+        "not hold; 2 for bad input.",
 };
 
 struct request {
@@ -192,7 +195,8 @@ static void warn_of_damage(const char *path, const struct tvg_profile *profile)
                 (unsigned long long)damage->ops_lost);
 }
 
-static bool report_one(const char *path, struct request *request, struct tvg_error *error)
+/* *holds: false where --against was asked for and its prediction did not hold. */
+static bool report_one(const char *path, struct request *request, bool *holds, struct tvg_error *error)
 {
     struct tvg_profile *profile = NULL, *second = NULL;
     struct tvg_device *device = NULL, *gpu = NULL;
@@ -219,6 +223,8 @@ static bool report_one(const char *path, struct request *request, struct tvg_err
             done = load(&second, request->against, request, error) && tvg_energy_price(&second_energy, second, device, gpu, request->charge, error) &&
                    tvg_report_compare(&report, request->against, second, second_energy, error);
         }
+        if (done && request->against)
+            *holds &= report.against.holds;
         if (done && request->json)
             tvg_report_json(&report, stdout);
         else if (done)
@@ -283,12 +289,13 @@ int tvg_command_report(int argc, char **argv)
     request.color = arguments.color && !arguments.json;
     if (request.json && arguments.operand_count > 1)
         return tvg_command_misuse("report", "--json takes one trace or run folder at a time: call it once for each");
+    bool holds = true;
     for (int i = 0; i < arguments.operand_count; i++) {
         struct tvg_error error = {""};
         if (i)
             printf("\n");
-        if (!report_one(arguments.operand[i], &request, &error))
+        if (!report_one(arguments.operand[i], &request, &holds, &error))
             return tvg_command_fail("report", &error);
     }
-    return TVG_EXIT_OK;
+    return holds ? TVG_EXIT_OK : TVG_EXIT_DIFFERENCE;
 }

@@ -21,17 +21,16 @@ static void add_waits(struct tvg_gpu_waits *sum, const struct tvg_gpu_waits *wai
     sum->returning += waits->returning;
 }
 
-/* Who sets the pace. With recorded waits an idle card has waited for the host only where the host was in no wait for it. */
+/* Who sets the pace, as report.h defines it. With recorded waits an idle card has waited for the host only where the host was in no wait for it. */
 static enum tvg_pace pace_of(const struct tvg_report_cards *cards)
 {
     double share = cards->working_s > 0 ? cards->busy_s / cards->working_s : 0, starved = cards->working_s > 0 ? cards->launch_gap_s / cards->working_s : 0;
-    bool paused = cards->pause_s > cards->span_s / 2, held_up = false;
+    bool held_up = false;
     if (cards->waits.span > 0) {
-        paused &= cards->waits.card_waited > cards->waits.span / 2;
         held_up = cards->waits.host_waited + cards->waits.queue_full > cards->waits.span / 2;
         starved = fmin(starved, cards->waits.card_waited / cards->waits.span);
     }
-    return paused ? TVG_HOST_BOUND : share >= 0.9 || held_up ? TVG_CARD_BOUND : starved > 0.25 ? TVG_LAUNCH_BOUND : TVG_TURNS;
+    return share >= TVG_CARD_SETS_PACE || held_up ? TVG_CARD_BOUND : starved > 0.25 ? TVG_LAUNCH_BOUND : TVG_TURNS;
 }
 
 void tvg_report_boards(struct tvg_report *report)

@@ -190,7 +190,7 @@ static void optimized_totals(struct tvg_report *report)
     const struct tvg_replay *set = &report->set;
     struct tvg_report_totals *optimized = &report->optimized;
     *optimized = report->totals;
-    optimized->basis = report->energy->basis == TVG_BASIS_ESTIMATED ? TVG_BASIS_ESTIMATED : TVG_BASIS_MODELLED;
+    optimized->basis = TVG_BASIS_PREDICTED;
     if (report->set_count == 0)
         return;
     optimized->ops = (double)set->op_count;
@@ -267,6 +267,11 @@ static bool same_op(const struct tvg_op *a, const struct tvg_op *b)
            same_text(a->library, b->library);
 }
 
+static bool within(double measured, double predicted, double noise)
+{
+    return fabs(measured - predicted) <= noise * predicted;
+}
+
 /* Time is the optimizer's prediction; energy takes the first run's mean joules of each op (a shape never run before: its mean per FLOP), its floor
  * over the predicted time, and its other work per op. */
 bool tvg_report_compare(struct tvg_report *report, const char *path, const struct tvg_profile *second, const struct tvg_energy *second_energy,
@@ -297,6 +302,8 @@ bool tvg_report_compare(struct tvg_report *report, const char *path, const struc
     against->actual_basis = second_energy->basis;
     against->energy_error = against->actual_j > 0 ? against->predicted_j / against->actual_j - 1 : NAN;
     against->unmatched_flop = flop > 0 ? unmatched / flop : 0;
+    against->holds = within(against->time.measured, against->time.predicted, against->time.noise) &&
+                     (!(against->actual_j > 0) || within(against->actual_j, against->predicted_j, against->time.noise));
     return true;
 }
 

@@ -66,6 +66,52 @@ char *tvg_show_band(char *out, size_t size, struct tvg_interval j)
     return out;
 }
 
+const char *tvg_joule_unit(double like)
+{
+    double factor;
+    return joule_unit(like, &factor);
+}
+
+/* Two or three significant digits, but not below a thousandth of the unit. */
+static void three_of(char *out, size_t size, double value, int digits)
+{
+    double magnitude = fabs(value);
+    if (digits == 2 && magnitude >= 0.01 && magnitude < 99.5) {
+        snprintf(out, size, "%.*f", magnitude >= 9.95 ? 0 : magnitude >= 0.995 ? 1 : 2, value);
+        return;
+    }
+    if (magnitude > 0 && magnitude < 0.0005)
+        snprintf(out, size, value < 0 ? ">-0.001" : "<0.001");
+    else if (magnitude < 0.1)
+        snprintf(out, size, "%.3f", value);
+    else
+        three(out, size, value);
+}
+
+char *tvg_show_joules_like(char *out, size_t size, double joules, double like)
+{
+    double factor;
+    char number[32];
+    const char *unit = joule_unit(like, &factor);
+    three_of(number, sizeof number, joules * factor, 3);
+    snprintf(out, size, "%s %s", number, unit);
+    return out;
+}
+
+char *tvg_show_band_like(char *out, size_t size, struct tvg_interval j, double like, int digits)
+{
+    double factor;
+    char low[32], high[32];
+    joule_unit(like, &factor);
+    three_of(low, sizeof low, j.low * factor, digits);
+    three_of(high, sizeof high, j.high * factor, digits);
+    if (strcmp(low, high) == 0)
+        snprintf(out, size, "%s", low);
+    else
+        snprintf(out, size, j.low < 0 || low[0] == '<' || low[0] == '>' ? "%s to %s" : "%s-%s", low, high);
+    return out;
+}
+
 char *tvg_show_seconds(char *out, size_t size, double seconds)
 {
     char number[32];

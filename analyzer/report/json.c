@@ -86,6 +86,7 @@ static json_t *savings(const struct tvg_report *report)
     json_t *names = json_array();
     for (uint32_t i = 0; i < report->set_count; i++)
         json_array_append_new(names, string(report->rewrites[report->set_order[i]].rewrite->name));
+    set_basis(object, TVG_BASIS_PREDICTED);
     json_object_set_new(object, "rewrites", names);
     json_object_set_new(object, "headline", json_string(report->waits ? "same_rate" : "same_work"));
     json_object_set_new(object, "same_work", saved(report, report->set.saved_work, report->set.time_saved));
@@ -275,6 +276,7 @@ static json_t *pricing(const struct tvg_report *report)
     json_object_set_new(object, "unexplained_j", number(energy->unexplained.value));
     json_object_set_new(object, "others_j", energy->shared ? number(energy->others) : json_null());
     json_object_set_new(object, "board_j", energy->shared ? number(energy->board_joules) : json_null());
+    json_object_set_new(object, "parts_basis", json_string(tvg_basis_name(report->energy->parts_basis)));
     json_object_set_new(object, "other_what", string(energy->other_what));
     json_object_set_new(object, "cpu_s_outside", number(energy->cpu_seconds_outside));
     json_object_set_new(object, "meter_scale", number(energy->meter_scale));
@@ -315,7 +317,7 @@ json_t *tvg_windows_json(const struct tvg_sampled *sampled)
 
 static json_t *cards(const struct tvg_report *report)
 {
-    static const char *const pace[] = {"card", "launch", "host", "turns"};
+    static const char *const pace[] = {"card", "launch", "turns"};
     const struct tvg_report_cards *from = &report->cards;
     if (!report->profile->gpu_count)
         return json_null();
@@ -349,6 +351,7 @@ static json_t *inference(const struct tvg_report *report)
     json_object_set_new(object, "seconds", number(report->inference_s));
     json_object_set_new(object, "per_j", report->inference.value > 0 ? number(report->unit.value / report->inference.value) : json_null());
     json_object_set_new(object, "j_per_unit", report->unit.value > 0 ? number(report->inference.value / report->unit.value) : json_null());
+    set_basis(object, report->start_s > 0 ? report->energy->parts_basis : report->energy->basis);
     return object;
 }
 
@@ -370,6 +373,8 @@ static json_t *against(const struct tvg_report *report)
     set_basis(object, from->actual_basis);
     json_object_set_new(object, "energy_error", number(from->energy_error));
     json_object_set_new(object, "unmatched_flop", number(from->unmatched_flop));
+    json_object_set_new(object, "noise", number(from->time.noise));
+    json_object_set_new(object, "holds", json_boolean(from->holds));
     return object;
 }
 

@@ -33,12 +33,15 @@ struct tvg_report_against {
     const char *path;              /* NULL: not asked */
     struct tvg_prediction time;
     double predicted_j, actual_j, energy_error; /* error: predicted / actual - 1 */
+    bool holds;                    /* the second run's time and joules lie within the prediction's noise */
     enum tvg_basis actual_basis;
     double unmatched_flop;         /* share of the second run's FLOP whose ops the first never ran */
 };
 
-/* What the cards did between their first and their last work, all together (boards.c). */
-enum tvg_pace { TVG_CARD_BOUND = 0, TVG_LAUNCH_BOUND, TVG_HOST_BOUND, TVG_TURNS };
+/* What the cards did between their first and their last work, all together (boards.c). Who sets the pace is said of the time in which the host kept launching,
+ * gaps of less than 1 ms included: the card, when it is busy for 90 % of it, or the host was recorded waiting for it most of the time; launching, when more than 25 % of it goes in waiting for the next launch; else
+ * both in turns. Pauses of 1 ms and more, in which the host did something else or nothing, are another figure and no verdict. */
+enum tvg_pace { TVG_CARD_BOUND = 0, TVG_LAUNCH_BOUND, TVG_TURNS };
 struct tvg_report_cards {
     enum tvg_pace verdict;
     int multiprocessors;      /* of one card, by its device file; 0: not known */
@@ -117,6 +120,10 @@ struct json_t *tvg_windows_json(const struct tvg_sampled *sampled);
 /* Figures for people (figures.c). Each writes to `out` (capacity `size`) and returns it. */
 char *tvg_show_joules(char *out, size_t size, double joules);       /* "3,815 J", "2.98 mJ", "1.27 kJ" */
 char *tvg_show_band(char *out, size_t size, struct tvg_interval j); /* "12-40 J": the interval alone */
+/* The same in the unit that `like` has, so that the rows of a table can be compared; the band without its unit. */
+char *tvg_show_joules_like(char *out, size_t size, double joules, double like);
+char *tvg_show_band_like(char *out, size_t size, struct tvg_interval j, double like, int digits); /* digits: 2 or 3 significant ones */
+const char *tvg_joule_unit(double like);
 char *tvg_show_seconds(char *out, size_t size, double seconds);
 char *tvg_show_count(char *out, size_t size, double count);         /* "2,560" up to 9 digits, then "1.28e10" */
 char *tvg_show_si(char *out, size_t size, double value, const char *unit); /* "61.3 GFLOP/s" */

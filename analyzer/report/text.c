@@ -79,7 +79,7 @@ static void line_of(FILE *out, const char *lead, bool full, const char *text)
 
 static void bar(char *out, double share)
 {
-    int length = (int)lround(fmax(0, fmin(1, share)) * 18);
+    int length = (int)lround(fmax(0, fmin(1, share)) * 7);
     memset(out, '#', (size_t)length);
     out[length] = '\0';
 }
@@ -124,7 +124,7 @@ static void scope(const struct tvg_report *report, FILE *out, struct tvg_style s
     if (room >= columns(command))
         fprintf(out, "%*s%s\n", room - columns(command) + 2, "", command);
     else
-        fprintf(out, "\n  %.76s\n", command);
+        fprintf(out, columns(command) <= WIDTH - 2 ? "\n  %s\n" : "\n  %.74s...\n", command);
 
     double type_share;
     const char *type = main_type(profile, &type_share);
@@ -166,17 +166,12 @@ static void scope(const struct tvg_report *report, FILE *out, struct tvg_style s
                 report->unit.basis == TVG_BASIS_INFERRED ? " --tokens N corrects it." : "");
 }
 
-/* True when the figure is exact enough to stand without its band: a meter measured it. */
-static bool measured(const struct tvg_report *report)
-{
-    return report->energy->basis == TVG_BASIS_MEASURED;
-}
-
-static void cost_row(const struct tvg_report *report, FILE *out, const char *what, struct tvg_interval energy, double seconds, bool per_unit)
+static void cost_row(const struct tvg_report *report, FILE *out, const char *what, struct tvg_interval energy, double seconds, bool per_unit, enum tvg_basis basis)
 {
     char joules[48], band[48], each[48] = "-", rate[48] = "-", time[32];
-    tvg_show_joules(joules, sizeof joules, energy.value);
-    tvg_show_band(band, sizeof band, energy);
+    double like = report->energy->total.value;
+    tvg_show_joules_like(joules, sizeof joules, energy.value, like);
+    tvg_show_band_like(band, sizeof band, energy, like, 3);
     tvg_show_seconds(time, sizeof time, seconds);
     if (per_unit && report->unit.value > 0 && energy.value > 0) {
         tvg_show_joules(each, sizeof each, energy.value / report->unit.value);
@@ -186,22 +181,32 @@ static void cost_row(const struct tvg_report *report, FILE *out, const char *wha
         else
             snprintf(rate, sizeof rate, "%.3g", units);
     }
-    fprintf(out, "  %-15s %9s %14s %9s %7s %8s  %s\n", what, joules, band, each, rate, time, measured(report) ? "measured" : tvg_basis_name(report->energy->basis));
+    fprintf(out, "  %-15s %9s %14s %9s %7s %8s  %s\n", what, joules, band, each, rate, time, tvg_basis_name(basis));
+}
+
+/* The head of the column: what the line above names in full. */
+static const char *per_unit_word(const char *kind)
+{
+    static const char *const words[][2] = {{"output_token", "per token"}, {"input_token", "per token"}, {"image", "per image"}, {"sequence", "per seq."},
+                                           {"audio_second", "per s"}, {"request", "per req."}, {"pass", "per pass"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i][0], kind) == 0)
+            return words[i][1];
+    return "per unit";
 }
 
 static void cost(const struct tvg_report *report, FILE *out, struct tvg_style style)
 {
     struct tvg_interval start = tvg_interval_add(tvg_interval_add(report->phase_j[TVG_PHASE_START], report->phase_j[TVG_PHASE_LOAD]), report->phase_j[TVG_PHASE_END]);
     bool unknown = report->unit.basis == TVG_BASIS_NONE;
-    char each[48], word[48];
-    snprintf(word, sizeof word, "per %s", tvg_unit_word(report->unit.kind, true));
-    snprintf(each, sizeof each, "%s", unknown ? "per run" : strcmp(report->unit.kind, "output_token") == 0 ? "per token" : strcmp(report->unit.kind, "input_token") == 0 ? "per token" : word);
+    const char *each = unknown ? "per run" : per_unit_word(report->unit.kind);
+    bool parted = report->start_s > 0;
     fprintf(out, "\n%sCOST%s             %9s %14s %9s %7s %8s  %s\n", style.bold, style.off, "energy", "low-high", each, "per J", "time", "basis");
-    cost_row(report, out, "inference", report->inference, report->inference_s, true);
-    if (report->start_s > 0)
-        cost_row(report, out, "start, end", start, report->start_s, false);
-    if (report->start_s > 0)
-        cost_row(report, out, "whole run", report->energy->total, report->profile->wall_seconds, false);
+    cost_row(report, out, "inference", report->inference, report->inference_s, true, parted ? report->energy->parts_basis : report->energy->basis);
+    if (parted) {
+        cost_row(report, out, "start, end", start, report->start_s, false, report->energy->parts_basis);
+        cost_row(report, out, "whole run", report->energy->total, report->profile->wall_seconds, false, report->energy->basis);
+    }
     if (!unknown && report->inference.value > 0) {
         struct tvg_interval million = tvg_interval_scale(report->inference, 1e6 / report->unit.value / 3600);
         bool kilo = million.high >= 1000;
@@ -211,12 +216,19 @@ static void cost(const struct tvg_report *report, FILE *out, struct tvg_style st
     }
 }
 
-static void where_row(FILE *out, const char *what, double joules, double total, const char *remark)
+/* All rows in the unit of the total. */
+static void where_row(FILE *out, const char *what, struct tvg_interval joules, double total, const char *remark)
 {
-    char shown[48], share[16], hashes[32];
-    bar(hashes, total > 0 ? joules / total : 0);
-    fprintf(out, "  %-22s %9s %5s  %-18s %s\n", what, tvg_show_joules(shown, sizeof shown, joules), percent(share, sizeof share, total > 0 ? joules / total : 0),
-            hashes, remark);
+    char shown[48], share[16], hashes[32], band[48] = "";
+    bar(hashes, total > 0 ? joules.value / total : 0);
+    if (joules.low < joules.high)
+        tvg_show_band_like(band, sizeof band, joules, total, 3);
+    char line[200];
+    int length = snprintf(line, sizeof line, "  %-20s %9s %5s %-7s %14s  %s", what, tvg_show_joules_like(shown, sizeof shown, joules.value, total),
+                          percent(share, sizeof share, total > 0 ? joules.value / total : 0), hashes, band, remark);
+    while (length > 0 && line[length - 1] == ' ')
+        length--;
+    fprintf(out, "%.*s\n", length, line);
 }
 
 struct class_sum {
@@ -269,28 +281,28 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
         sums[c].seconds += profile->ops[i].seconds;
     }
     qsort(sums, count, sizeof *sums, by_joules);
-    fprintf(out, "\n%sWHERE THE %s WENT%s  whole run; the parts sum to the whole\n", style.bold, tvg_show_joules(text, sizeof text, total), style.off);
+    tvg_show_joules(text, sizeof text, total);
+    fprintf(out, "\n%sWHERE THE %s WENT%s%*s\n", style.bold, text, style.off, 46 - columns(text), "whole run; parts sum to it  low-high");
     if (energy->board_seconds > 0) {
-        double kept = energy->idle.value - energy->rest.value;
-        snprintf(remark, sizeof remark, "%.3g W x %s%s", energy->rest.value / energy->board_seconds, tvg_show_seconds(text, sizeof text, energy->board_seconds),
-                 energy->rest_measured_watts > 0 ? ", measured before" : "");
-        where_row(out, "card merely on", energy->rest.value, total, remark);
-        snprintf(remark, sizeof remark, "%.3g W: a context", kept / energy->board_seconds);
+        struct tvg_interval kept = {energy->idle.value - energy->rest.value, energy->idle.low - energy->rest.low, energy->idle.high - energy->rest.high};
+        snprintf(remark, sizeof remark, "%.3g W x %s", energy->rest.value / energy->board_seconds, tvg_show_seconds(text, sizeof text, energy->board_seconds));
+        where_row(out, "card merely on", energy->rest, total, remark);
+        snprintf(remark, sizeof remark, "%.3g W: a context", kept.value / energy->board_seconds);
         where_row(out, "kept awake by you", kept, total, remark);
     } else if (energy->charge != TVG_CHARGE_NONE) {
         snprintf(remark, sizeof remark, "%.3g W x %s", energy->floor_watts, tvg_show_seconds(text, sizeof text, energy->wall_seconds));
-        where_row(out, "package merely on", energy->idle.value, total, remark);
+        where_row(out, "package merely on", energy->idle, total, remark);
     }
-    for (unsigned c = 0; c < count; c++) {
-        snprintf(remark, sizeof remark, "%s", tvg_show_band(text, sizeof text, sums[c].joules));
-        where_row(out, sums[c].name, sums[c].joules.value, total, remark);
-    }
+    for (unsigned c = 0; c < count; c++)
+        where_row(out, sums[c].name, sums[c].joules, total, "");
     if (!(energy->board_seconds > 0)) {
         snprintf(remark, sizeof remark, "%.3g CPU s", energy->cpu_seconds_outside);
-        where_row(out, "CPU work between ops", energy->other_cpu.value, total, remark);
+        where_row(out, "CPU work outside ops", energy->other_cpu, total, remark);
     }
     if (energy->meter_seconds > 0 || energy->unexplained.value < 0)
-        where_row(out, "unexplained", energy->unexplained.value, total, energy->unexplained.value < 0 ? "the model says more than the meter" : "");
+        where_row(out, "unexplained", energy->unexplained, total, energy->unexplained.value < 0 ? "model over meter" : "");
+    if (energy->rest_measured_watts > 0)
+        wrapped(out, "  ", 2, "What the card draws at rest was measured before the process had a context on it.");
     if (energy->shared) {
         char board[48];
         wrapped(out, "  ", 2, "Not in it: others on the board, %s of the %s that its meter says. Rest and awake are our part by the number of processes.",
@@ -318,13 +330,12 @@ static void where(const struct tvg_report *report, FILE *out, struct tvg_style s
         const struct tvg_op_stat *stat = &profile->ops[top[t]];
         char dims[96], calls[32], rate[48];
         shape(&stat->op, dims, sizeof dims);
-        fprintf(out, "  %s%-33.33s %8s x %9s  %s\n", t == 0 ? "largest: " : "         ", dims, tvg_show_count(calls, sizeof calls, (double)stat->count),
-                tvg_show_joules(text, sizeof text, energy->per_op[top[t]].value),
-                stat->seconds > 0 ? tvg_show_si(rate, sizeof rate, (double)stat->op.flop * (double)stat->count / stat->seconds, "FLOP/s") : "");
+        fprintf(out, "  %s%-33.33s %8s x %9s%s%s\n", t == 0 ? "largest: " : "         ", dims, tvg_show_count(calls, sizeof calls, (double)stat->count),
+                tvg_show_joules_like(text, sizeof text, energy->per_op[top[t]].value, total), stat->op.flop && stat->seconds > 0 ? "  " : "",
+                stat->op.flop == 0 ? "" : stat->seconds > 0 ? tvg_show_si(rate, sizeof rate, (double)stat->op.flop * (double)stat->count / stat->seconds, "FLOP/s") : "");
     }
 }
 
-/* Whether the card or the host sets the pace, over the time in which the card had anything to do at all. */
 /* What the boards that worked said of their parts; empty where none said anything. */
 static void monitored(const struct tvg_profile *profile, char *out, size_t size)
 {
@@ -362,15 +373,13 @@ static void waited(const struct tvg_gpu_waits *waits, char *out, size_t size)
 
 static void why_board(const struct tvg_report *report, FILE *out, struct tvg_style style)
 {
-    static const char *const verdicts[] = {[TVG_CARD_BOUND] = "Card-bound", [TVG_LAUNCH_BOUND] = "Launch-bound", [TVG_HOST_BOUND] = "Host-bound",
-                                           [TVG_TURNS] = "Host and card take turns"};
+    static const char *const verdicts[] = {[TVG_CARD_BOUND] = "Card-bound", [TVG_LAUNCH_BOUND] = "Launch-bound", [TVG_TURNS] = "Host and card take turns"};
     static const char *const meaning[] = {[TVG_CARD_BOUND] = " A faster kernel saves time.", [TVG_TURNS] = "",
-                                          [TVG_LAUNCH_BOUND] = " A faster kernel saves watts, not time; fewer launches save time.",
-                                          [TVG_HOST_BOUND] = " Most of the time it had nothing to do."};
+                                          [TVG_LAUNCH_BOUND] = " A faster kernel saves watts, not time; fewer launches save time."};
     const struct tvg_report_cards *cards = &report->cards;
     char lead[64], count[48], mean[32], rate[48], span[32], small[160] = "", type[128] = "", monitor[192], windows[400], waits[320], a[16], b[16], c[16];
     snprintf(lead, sizeof lead, "%sWHY%s  ", style.bold, style.off);
-    double working = cards->working_s > 0 ? cards->working_s : 1;
+    double working = cards->working_s > 0 ? cards->working_s : 1; /* report.h defines the verdicts */
     if (cards->small_s > 0)
         snprintf(small, sizeof small, " %s of their time is in grids of fewer blocks than the card's %d multiprocessors: resident, not busy.",
                  percent(a, sizeof a, cards->kernel_s > 0 ? cards->small_s / cards->kernel_s : 0), cards->multiprocessors);
@@ -380,7 +389,8 @@ static void why_board(const struct tvg_report *report, FILE *out, struct tvg_sty
     tvg_show_windows(windows, sizeof windows, &report->profile->sampled);
     waited(&cards->waits, waits, sizeof waits);
     wrapped(out, lead, 5, "%s: while the host kept launching, the card was busy %.0f %% of the time and waited %s for the next launch.%s Of the %s between its first and last "
-            "work %s went in pauses of 1 ms and more.%s %s kernels of %s each on average.%s Recorded library calls explain %.0f %% of their time and did %s while it was busy.%s%s%s%s",
+            "work %s went in pauses of 1 ms and more, in which the host did something else or nothing.%s %s kernels of %s each on average.%s Recorded library calls explain %.0f %% of "
+            "their time and did %s while it was busy.%s%s%s%s",
             verdicts[cards->verdict], 100 * fmin(1, cards->busy_s / working), percent(a, sizeof a, cards->launch_gap_s / working), meaning[cards->verdict],
             tvg_show_seconds(span, sizeof span, cards->span_s), percent(c, sizeof c, cards->span_s > 0 ? cards->pause_s / cards->span_s : 0), waits,
             tvg_show_count(count, sizeof count, cards->kernels), tvg_show_seconds(mean, sizeof mean, cards->kernels > 0 ? cards->kernel_s / cards->kernels : 0), small,
@@ -401,9 +411,13 @@ static void why(const struct tvg_report *report, FILE *out, struct tvg_style sty
     int used = 0;
     if (!(wall > 0) || !(busy > 0))
         return;
-    double inside = fmin(1, busy / wall);
-    used += snprintf(text + used, sizeof text - (size_t)used, "Recorded ops ran %.0f %% of the time; %.0f %% is host code between them%s. ", 100 * inside, 100 * (1 - inside),
-                     inside < 0.5 ? ", which no faster op touches" : "");
+    double waited = profile->phase[TVG_PHASE_WAITING].seconds, lasts = report->inference_s > 0 ? report->inference_s : wall;
+    double load = profile->op_seconds > 0 ? profile->phase[TVG_PHASE_LOAD].op_seconds * busy / profile->op_seconds : 0;
+    double inside = fmin(1, fmax(0, busy - load) / lasts), waits = fmin(1 - inside, waited / lasts), between = 1 - inside - waits;
+    used += snprintf(text + used, sizeof text - (size_t)used, "Recorded ops ran %.0f %% of the inference's time; ", 100 * inside);
+    if (waits >= 0.005)
+        used += snprintf(text + used, sizeof text - (size_t)used, "%.0f %% was spent waiting; ", 100 * waits);
+    used += snprintf(text + used, sizeof text - (size_t)used, "%.0f %% is host code between them%s. ", 100 * between, inside < 0.5 ? ", which no faster op touches" : "");
     if (profile->cpus_allowed)
         used += snprintf(text + used, sizeof text - (size_t)used, "The run kept %.2g of %u CPUs busy. ", profile->cpu_seconds / wall, profile->cpus_allowed);
     double flops = report->totals.flop / busy, bytes = report->totals.bytes / busy;
@@ -455,7 +469,7 @@ static const char *saving(char *out, size_t size, struct tvg_interval saved, con
         if (share < 0.05)
             snprintf(out, size, "-<0.1 %%");
         else
-            snprintf(out, size, "-%.*f %% (%s)", share < 0.95, share, tvg_show_band(band, sizeof band, saved));
+            snprintf(out, size, "-%.*f %% (%s)", share < 0.95, share, tvg_show_band_like(band, sizeof band, saved, total.value, 2));
     }
     return out;
 }
@@ -465,20 +479,21 @@ static void saving_row(const struct tvg_report *report, FILE *out, const char *n
     char work[64], rate[64], each[48] = "-", label[48];
     double joules = replay->energy.value - report->start_j; /* start, load and end stay as they are */
     if (report->unit.value > 0)
-        tvg_show_joules(each, sizeof each, fmax(0, joules) / report->unit.value);
+        tvg_show_joules_like(each, sizeof each, fmax(0, joules) / report->unit.value, report->inference.value / report->unit.value);
     snprintf(label, sizeof label, "%s", name);
-    fprintf(out, "%-16.16s %9s  %-22s %-21s%s\n", label, each, saving(work, sizeof work, replay->saved_work, report),
+    fprintf(out, *loss ? "%-21.21s %9s  %-18s %-18s %s\n" : "%-21.21s %9s  %-18s %s%s\n", label, each, saving(work, sizeof work, replay->saved_work, report),
             saving(rate, sizeof rate, replay->saved_rate, report), loss);
 }
 
 static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_style style)
 {
     unsigned listed = 0;
-    char now[48];
+    char now[48], of[32];
     double each = report->unit.value > 0 ? report->inference.value / report->unit.value : 0;
-    fprintf(out, "\n%s%-16s%s %9s  %-22s %-21s%s\n", style.bold, report->set_asked ? "AS ASKED" : "WORTH DOING", style.off,
-            report->unit.basis == TVG_BASIS_NONE ? "J/run" : "J/unit", "machine released", "machine stays on,", "loss");
-    fprintf(out, "%-16s %9s  %-22s %s\n", "  % of whole run", tvg_show_joules(now, sizeof now, each), "when the work ends", "same work arrives");
+    fprintf(out, "\n%s%-21s%s %9s  %-18s %-18s %s\n", style.bold, report->set_asked ? "AS ASKED" : "WORTH DOING", style.off,
+            report->unit.basis == TVG_BASIS_NONE ? "per run" : per_unit_word(report->unit.kind), "machine released", "machine stays on,", "loss");
+    snprintf(of, sizeof of, "  %% of whole run (%s)", tvg_joule_unit(report->energy->total.value));
+    fprintf(out, "%-21s %9s  %-18s %s\n", of, tvg_show_joules(now, sizeof now, each), "when work ends", "same work arrives");
     for (uint32_t i = 0; i < report->rewrite_count; i++) {
         const struct tvg_report_rewrite *line = &report->rewrites[i];
         const struct tvg_interval *saved = report->waits ? &line->replay.saved_rate : &line->replay.saved_work;
@@ -506,13 +521,15 @@ static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_s
         wrapped(out, "  ", 2, "CAUTION: calls took %.1f x their fastest on average: the CPUs had other work, or slowed down. Time that ops waited is no time that "
                 "a faster op saves: record again on a quiet machine before believing these.", report->held_up);
     if (report->set_count > 0) {
-        char seconds[32], of[32];
+        char seconds[32], band[48];
         if (report->set_unsure)
             wrapped(out, "  ", 2, "no saving shown: the interval includes 0.");
         else
-            wrapped(out, "  ", 2, "* %s %s of %s. Times of rewritten ops are predicted (+-%.0f %%), not run.", report->set.time_saved >= 0 ? "saves" : "costs",
-                    tvg_show_seconds(seconds, sizeof seconds, fabs(report->set.time_saved)),
-                    tvg_show_seconds(of, sizeof of, report->profile->wall_seconds), 100 * report->set.outcome.time_uncertainty);
+            wrapped(out, "  ", 2, "%s: %s of the %s%s, and %s of the %s %s. Predicted, not run; times of rewritten ops are known within +-%.0f %%.",
+                    report->set_asked ? "What was asked for saves" : "Do what has a *: it saves", tvg_show_band(band, sizeof band, report->saved), tvg_show_joules(now, sizeof now, report->energy->total.value),
+                    report->waits ? " (same work arrives)" : "", tvg_show_seconds(seconds, sizeof seconds, fabs(report->set.time_saved)),
+                    tvg_show_seconds(of, sizeof of, report->profile->wall_seconds), report->set.time_saved >= 0 ? "that it took" : "more than it took",
+                    100 * report->set.outcome.time_uncertainty);
     }
 }
 
@@ -631,6 +648,26 @@ static int seen_and_dark(const struct tvg_profile *profile, char *text, int size
     return used < size ? used : size - 1;
 }
 
+/* How a second run compares with what this one predicts of it. */
+static void against(const struct tvg_report *report, FILE *out, struct tvg_style style)
+{
+    const struct tvg_report_against *from = &report->against;
+    char lead[64], name[512], measured[32], low[32], high[32], joules[48], band[64], strange[96] = "";
+    if (!from->path)
+        return;
+    double noise = from->time.noise;
+    struct tvg_interval predicted = {from->predicted_j, from->predicted_j * (1 - noise), from->predicted_j * (1 + noise)};
+    snprintf(lead, sizeof lead, "\n%sAGAINST%s  ", style.bold, style.off);
+    if (from->unmatched_flop > 0)
+        snprintf(strange, sizeof strange, " %.1f %% of its FLOP are in shapes that the first never ran.", 100 * from->unmatched_flop);
+    wrapped(out, lead, 2, "%s: the prediction of it %s. It took %s where %s to %s was predicted (error %+.1f %%; of op time %+.1f %%), and %s (%s) where %s was (error %+.1f %%). The interval, "
+            "+-%.0f %%, is what this run's own calls were off their fastest, at least 10 %%.%s", tvg_escape(name, sizeof name, from->path), from->holds ? "HOLDS" : "DID NOT HOLD",
+            tvg_show_seconds(measured, sizeof measured, from->time.measured), tvg_show_seconds(low, sizeof low, from->time.predicted * (1 - noise)),
+            tvg_show_seconds(high, sizeof high, from->time.predicted * (1 + noise)), 100 * from->time.error, 100 * from->time.op_error,
+            tvg_show_joules(joules, sizeof joules, from->actual_j), tvg_basis_name(from->actual_basis), tvg_show_band(band, sizeof band, predicted), 100 * from->energy_error,
+            100 * noise, strange);
+}
+
 static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_style style)
 {
     const struct tvg_profile *profile = report->profile;
@@ -640,7 +677,10 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
     int used = 0;
 #define ADD(...) used += snprintf(text + used, used < (int)sizeof text ? sizeof text - (size_t)used : 0, __VA_ARGS__)
     if (energy->meter_seconds > 0)
-        ADD("model against the meter before scaling %+.0f %%, scaled by %.2f | ", 100 * energy->model_error, energy->meter_scale);
+        ADD("before it was fitted to the meter, the model was %.0f %% %s it; to fit, %s were multiplied by %.2f%s, which leaves %s unexplained | ", fabs(100 * energy->model_error),
+            energy->model_error < 0 ? "below" : "above", energy->board_seconds > 0 ? "rest and awake moved within their intervals and the kernels' joules" : "the ops' joules",
+            energy->meter_scale, energy->meter_scale < 0.8001 || energy->meter_scale > 1.2499 ? " (the limit: 0.8 to 1.25 is how far the model may be off)" : "",
+            tvg_show_joules(a, sizeof a, energy->unexplained.value));
     else
         ADD(energy->shared ? "others share the meter: the total may be %s, a factor of %.1f | " : "no meter: the total may be %s, a factor of %.1f | ", tvg_show_band(a, sizeof a, energy->total), energy->total.low > 0 ? energy->total.high / energy->total.low : INFINITY);
     if (report->set_count > 0)
@@ -653,7 +693,8 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
         ADD("ops by instruction counts %s, by FLOP and bytes %s | ", tvg_show_joules(a, sizeof a, energy->cross_check.value), tvg_show_joules(b, sizeof b, energy->ops.value));
     if (!(energy->board_seconds > 0))
         used = seen_and_dark(profile, text, (int)sizeof text, used);
-    ADD("recorded ops cover %.0f %% of the time | ops lost %llu", 100 * report->totals.time_coverage, (unsigned long long)damage->ops_lost);
+    ADD(energy->board_seconds > 0 ? "the card was busy %.2g %% of the run's time | ops lost %llu" : "recorded ops cover %.2g %% of the time | ops lost %llu",
+        100 * report->totals.time_coverage, (unsigned long long)damage->ops_lost);
     if (damage->bytes_skipped || damage->blocks_damaged || damage->cut_off)
         ADD(" | TRACE DAMAGED: %llu bytes in %u places unreadable%s: the figures cover what is whole", (unsigned long long)damage->bytes_skipped, damage->blocks_damaged,
             damage->cut_off ? ", cut off at the end" : "");
@@ -661,12 +702,6 @@ static void how_sure(const struct tvg_report *report, FILE *out, struct tvg_styl
         ADD(" | the process did not end cleanly: recovered %llu ops from its buffers", (unsigned long long)damage->ops_recovered);
     if (profile->own_seconds > 0 && profile->wall_seconds > 0)
         ADD(" | recording cost %s (%.2g %%)", tvg_show_seconds(a, sizeof a, profile->own_seconds), 100 * profile->own_seconds / profile->wall_seconds);
-    if (report->against.path) {
-        ADD(" | replay against a second run: time %+.1f %%, op time %+.1f %%, energy %+.1f %%", 100 * report->against.time.error, 100 * report->against.time.op_error,
-            100 * report->against.energy_error);
-        if (report->against.unmatched_flop > 0)
-            ADD(" (%.1f %% of its FLOP in shapes the first never ran)", 100 * report->against.unmatched_flop);
-    }
     if (report->held_up >= 1.2)
         ADD(" | calls took %.1f x their fastest", report->held_up);
     if (energy->note[0])
@@ -686,6 +721,16 @@ static void dark_rows(const struct tvg_report *report, FILE *out, uint32_t most)
     for (uint32_t i = 0; i < where->object_count && i < most && where->objects[i].dark_seconds > 0; i++)
         fprintf(out, "  %-56.56s %9s %6s\n", tvg_show_object(name, sizeof name, &where->objects[i]),
                 tvg_show_seconds(time, sizeof time, where->objects[i].dark_seconds), percent(share_text, sizeof share_text, where->objects[i].dark_seconds / cpu));
+}
+
+/* A path as a shell takes it, escaped for the terminal. */
+static char *shell_word(char *out, size_t size, const char *path)
+{
+    char shown[480];
+    tvg_escape(shown, sizeof shown, path);
+    bool plain = shown[strspn(shown, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-@%,:=")] == '\0';
+    snprintf(out, size, plain ? "%s" : "'%s'", shown);
+    return out;
 }
 
 /* A trace without a single op: no figure of it is one of inference, and zero would look like a finding. */
@@ -734,7 +779,7 @@ static void nothing_seen(const struct tvg_report *report, FILE *out, struct tvg_
         wrapped(out, "  ", 4, "%s%s%s", tvg_escape(name, sizeof name, note->subject), note->detail[0] ? ": " : "", tvg_escape(detail, sizeof detail, note->detail));
     }
     fputc('\n', out);
-    wrapped(out, "Next: ", 6, "tvg coverage %s | tvg doctor -- CMD shows what it links", tvg_escape(name, sizeof name, report->path));
+    fprintf(out, "Next: tvg coverage %s\n      tvg doctor -- CMD   (shows what it links)\n", shell_word(name, sizeof name, report->path));
 }
 
 void tvg_report_text(const struct tvg_report *report, FILE *out)
@@ -751,7 +796,11 @@ void tvg_report_text(const struct tvg_report *report, FILE *out)
     worth_doing(report, out, style);
     assumptions(report, out, style);
     not_for_you(report, out, style);
+    against(report, out, style);
     how_sure(report, out, style);
-    char name[160];
-    wrapped(out, "Next: ", 6, "tvg ops %s | tvg coverage %s | tvg report --json | --against SECOND.tvg shows the replay's error", tvg_escape(name, sizeof name, report->path), name);
+    char name[512];
+    shell_word(name, sizeof name, report->path);
+    fprintf(out, "Next: tvg ops %s\n      tvg coverage %s\n      tvg report %s --json\n", name, name, name);
+    if (!report->against.path)
+        fprintf(out, "      tvg report %s --against SECOND.tvg\n", name);
 }

@@ -143,7 +143,7 @@ static void test_the_best_set_takes_what_adds(void **state)
     assert_ptr_equal(report->rewrites[report->set_order[1]].rewrite, &small);
     assert_true(fabs(report->saved.value - 50) < 1e-9 && !report->set_unsure);
     assert_true(fabs(report->optimized.energy.value - (report->totals.energy.value - 50)) < 1e-9);
-    assert_int_equal(report->optimized.basis, TVG_BASIS_ESTIMATED);
+    assert_int_equal(report->optimized.basis, TVG_BASIS_PREDICTED);
     clear(&fixture);
 }
 
