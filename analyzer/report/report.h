@@ -39,8 +39,9 @@ struct tvg_report_against {
 };
 
 /* What the cards did between their first and their last work, all together (boards.c). Who sets the pace is said of the time in which the host kept launching,
- * gaps of less than 1 ms included: the card, when it is busy for 90 % of it, or the host was recorded waiting for it most of the time; launching, when more than 25 % of it goes in waiting for the next launch; else
- * both in turns. Pauses of 1 ms and more, in which the host did something else or nothing, are another figure and no verdict. */
+ * gaps of less than 1 ms included: the card, when it is busy for 90 % of it or the host was recorded waiting for it most of the time; launching, when
+ * more than 25 % of it goes in waiting for the next launch; else both in turns. Pauses of 1 ms and more, in which the host did something else or
+ * nothing, are another figure and no verdict. */
 enum tvg_pace { TVG_CARD_BOUND = 0, TVG_LAUNCH_BOUND, TVG_TURNS };
 struct tvg_report_cards {
     enum tvg_pace verdict;
