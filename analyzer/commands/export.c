@@ -1,4 +1,5 @@
-/* `tvg export`: a run as a timeline that other programs show. Streamed: one block of a trace is in memory at a time. */
+/* `tvg export`: a run as a timeline that other programs show. Streamed: one block of a trace is in memory at a time, and the waits and events of the
+ * whole trace, which are read first, since what they wait for is told before or behind them. */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -7,9 +8,11 @@
 #include <string.h>
 
 #include "../../trace/kernels.h"
+#include "../../trace/sync.h"
 #include "../reader.h"
 #include "../run.h"
 #include "../sources_decode.h"
+#include "../sync_points.h"
 #include "command.h"
 
 enum { OPTION_FORMAT = 256 };
@@ -18,7 +21,8 @@ static const struct tvg_usage usage = {
     .name = "export",
     .arguments = "TRACE|RUN... [options]",
     .summary = "Writes a run as a timeline for ui.perfetto.dev or chrome://tracing (Trace Event Format, JSON).",
-    .details = "A track for each thread that called operations and one for each stream of each GPU; arrows lead from a launching call to its kernels; power, clock and\n"
+    .details = "A track for each thread that called operations and one for each stream of each GPU. Arrows lead from a launching call to its kernels and copies, from\n"
+               "what a thread waited for to the end of its wait, and from what an event was recorded behind to what began when it had happened. Power, clock and\n"
                "temperature of every meter are counters, power between two samples being the mean by the energy counter. Times are CLOCK_MONOTONIC in\n"
                "microseconds, so that processes of one machine line up. A damaged trace gives what is whole, and a warning.\n\n"
                "The file is plain JSON; ui.perfetto.dev also takes it compressed: tvg export RUN | gzip > run.json.gz",
@@ -48,6 +52,8 @@ struct export {
     uint64_t named[TRACKS_MAX]; /* tracks that have their name: process << 32 | thread */
     uint32_t named_count;
     struct meter meters[METERS_MAX];
+    struct tvg_sync_points *points; /* NULL: none are recorded */
+    struct tvg_sync sync[TVG_SYNC_MAX];
     struct tvg_kernel rows[TVG_KERNELS_MAX];
     unsigned char scratch[1 << 20];
 };
@@ -157,24 +163,92 @@ static void slice(struct export *to, const char *fields, uint32_t pid, uint32_t 
     fprintf(to->out, "{\"ph\":\"X\",\"pid\":%" PRIu32 ",\"tid\":%" PRIu32 ",\"ts\":%.3f,\"dur\":%.3f,%s}", pid, tid, start_ns * 1e-3, duration_ns * 1e-3, fields);
 }
 
+static void name_thread(struct export *to, uint32_t tid)
+{
+    char name[32];
+    snprintf(name, sizeof name, "thread %" PRIu32, tid);
+    if (is_new_track(to, to->pid, tid))
+        name_track(to, "thread_name", to->pid, tid, name);
+}
+
 static void write_ops(struct export *to, const struct tvg_event *event)
 {
     double rate = tvg_reader_ticks_per_ns(to->reader);
-    char name[32];
     for (uint32_t i = 0; i < event->info->count; i++) {
-        snprintf(name, sizeof name, "thread %" PRIu32, event->info->tid);
-        if (is_new_track(to, to->pid, event->info->tid))
-            name_track(to, "thread_name", to->pid, event->info->tid, name);
+        name_thread(to, event->info->tid);
         slice(to, description(to, event->columns->op_id[i]), to->pid, event->info->tid, tvg_reader_mono_ns(to->reader, event->columns->start[i]),
               (double)event->columns->duration[i] / rate);
     }
 }
 
-static void flow(struct export *to, char phase, uint32_t pid, uint32_t tid, double ns)
+static void flow(struct export *to, const char *name, char phase, uint32_t pid, uint32_t tid, double ns)
 {
     begin_event(to);
-    fprintf(to->out, "{\"ph\":\"%c\",%s\"id\":%" PRIu64 ",\"name\":\"launch\",\"cat\":\"launch\",\"pid\":%" PRIu32 ",\"tid\":%" PRIu32 ",\"ts\":%.3f}", phase,
-            phase == 'f' ? "\"bp\":\"e\"," : "", to->flows, pid, tid, ns * 1e-3);
+    fprintf(to->out, "{\"ph\":\"%c\",%s\"id\":%" PRIu64 ",\"name\":\"%s\",\"cat\":\"%s\",\"pid\":%" PRIu32 ",\"tid\":%" PRIu32 ",\"ts\":%.3f}", phase,
+            phase == 'f' ? "\"bp\":\"e\"," : "", to->flows, name, name, pid, tid, ns * 1e-3);
+}
+
+static bool read_sync(struct export *to, const char *file, struct tvg_error *error)
+{
+    struct tvg_reader *reader;
+    struct tvg_event event;
+    if (!tvg_reader_open(&reader, file, error))
+        return false;
+    bool good = true;
+    while (good && tvg_reader_next_of(reader, TVG_BLOCK_SYNC, &event)) {
+        good = to->points || (to->points = tvg_sync_points_new());
+        good = good && tvg_sync_points_add(to->points, to->sync, tvg_decode_sync(event.payload, event.length, to->sync, to->scratch, sizeof to->scratch));
+    }
+    tvg_reader_close(reader);
+    good = good && (!to->points || tvg_sync_points_ready(to->points));
+    return good || tvg_fail(error, file, NULL, "free some memory", "out of memory");
+}
+
+/* How a call is shown on its thread: a wait by what is waited for. */
+static const char *sync_fields(const struct tvg_sync_point *point)
+{
+    static const char *const fields[TVG_SYNC_KINDS] = {
+        [TVG_SYNC_STREAM] = "\"name\":\"wait for a stream\",\"cat\":\"wait\"", [TVG_SYNC_EVENT] = "\"name\":\"wait for an event\",\"cat\":\"wait\"",
+        [TVG_SYNC_CONTEXT] = "\"name\":\"wait for the card\",\"cat\":\"wait\"", [TVG_SYNC_COPY] = "\"name\":\"wait for a copy\",\"cat\":\"wait\"",
+        [TVG_SYNC_FREE] = "\"name\":\"wait to free memory\",\"cat\":\"wait\"", [TVG_SYNC_RECORD] = "\"name\":\"record an event\",\"cat\":\"order\"",
+        [TVG_SYNC_STREAM_WAIT] = "\"name\":\"a stream waits for an event\",\"cat\":\"order\""};
+    uint32_t kind = point->call.kind < TVG_SYNC_KINDS ? point->call.kind : 0;
+    if (kind == TVG_SYNC_COPY && !tvg_sync_point_waited(point))
+        return "\"name\":\"copy\",\"cat\":\"order\"";
+    return kind == TVG_SYNC_FREE && !tvg_sync_point_waited(point) ? "\"name\":\"free memory\",\"cat\":\"order\"" : fields[kind];
+}
+
+/* An arrow hangs on the slice that its ends lie in: the last moment of one that does. */
+static double last_of(uint64_t start_ns, uint64_t end_ns)
+{
+    return (double)(end_ns > start_ns ? end_ns - 1 : start_ns);
+}
+
+static void arrow(struct export *to, const char *name, const struct tvg_sync_activity *from, uint32_t pid, uint32_t tid, double end_ns)
+{
+    to->flows++;
+    flow(to, name, 's', gpu_track(to, (int)from->device), from->stream, last_of(from->start_ns, from->end_ns));
+    flow(to, name, 'f', pid, tid, end_ns);
+}
+
+static void write_sync(struct export *to)
+{
+    uint32_t count = 0;
+    const struct tvg_sync_point *points = to->points ? tvg_sync_points_finish(to->points, &count) : NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct tvg_sync_point *point = &points[i];
+        const char *fields = sync_fields(point);
+        if (!fields)
+            continue;
+        name_thread(to, point->call.tid);
+        slice(to, fields, to->pid, point->call.tid, (double)point->call.start_ns, (double)point->call.duration_ns);
+        if (tvg_sync_point_waited(point))
+            arrow(to, "wait", &point->last, to->pid, point->call.tid, last_of(point->call.start_ns, point->call.start_ns + point->call.duration_ns));
+        if (tvg_sync_point_orders(point))
+            arrow(to, "event", &point->last, gpu_track(to, (int)point->next.device), point->next.stream, (double)point->next.start_ns);
+    }
+    tvg_sync_points_free(to->points);
+    to->points = NULL;
 }
 
 static void write_kernels(struct export *to, const struct tvg_event *event)
@@ -197,19 +271,19 @@ static void write_kernels(struct export *to, const struct tvg_event *event)
             name_track(to, "thread_name", track, row->stream, name);
         }
         slice(to, description(to, row->op_id), track, row->stream, (double)row->start_ns, (double)row->duration_ns);
+        if (to->points)
+            tvg_sync_points_activity(to->points, &(struct tvg_sync_activity){.launch_ns = row->launch_ns, .start_ns = row->start_ns, .end_ns = row->start_ns + row->duration_ns,
+                                                                             .device = (uint32_t)device, .stream = row->stream, .tid = row->tid});
         if (!row->launch_ns || !row->tid)
             continue;
         if (row->launch_ns != launch) { /* one launching call of a graph has many kernels. How long it took is not recorded: a slice without length */
-            if (is_new_track(to, to->pid, row->tid)) {
-                snprintf(name, sizeof name, "thread %" PRIu32, row->tid);
-                name_track(to, "thread_name", to->pid, row->tid, name);
-            }
+            name_thread(to, row->tid);
             slice(to, row->graph ? "\"name\":\"graph launch\",\"cat\":\"launch\"" : "\"name\":\"launch\",\"cat\":\"launch\"", to->pid, row->tid, (double)row->launch_ns, 0);
         }
         launch = row->launch_ns;
         to->flows++;
-        flow(to, 's', to->pid, row->tid, (double)row->launch_ns);
-        flow(to, 'f', track, row->stream, (double)row->start_ns);
+        flow(to, "launch", 's', to->pid, row->tid, (double)row->launch_ns);
+        flow(to, "launch", 'f', track, row->stream, (double)row->start_ns);
     }
 }
 
@@ -251,7 +325,7 @@ static bool write_trace(struct export *to, const char *file, struct tvg_error *e
     struct tvg_reader *reader;
     struct tvg_event event;
     char name[512];
-    if (!tvg_reader_open(&reader, file, error))
+    if (!read_sync(to, file, error) || !tvg_reader_open(&reader, file, error))
         return false;
     to->reader = reader;
     to->pid = tvg_reader_header(reader)->pid;
@@ -266,6 +340,7 @@ static bool write_trace(struct export *to, const char *file, struct tvg_error *e
         else if (event.block == TVG_BLOCK_ENERGY)
             tvg_energy_each(event.payload, event.length, write_sample, to);
     }
+    write_sync(to);
     const struct tvg_damage *damage = tvg_reader_damage(reader);
     if (damage->blocks_damaged || damage->cut_off || damage->ops_lost)
         fprintf(stderr, "tvg export: %s: warning: %s; what is whole was written (tvg check says more)\n", tvg_escape(name, sizeof name, file),
@@ -333,6 +408,7 @@ int tvg_command_export(int argc, char **argv)
     }
     if (!good && output && !to->any) /* bad input leaves no empty timeline behind */
         remove(output);
+    tvg_sync_points_free(to->points);
     free(to);
     return good ? TVG_EXIT_OK : tvg_command_fail("export", &error);
 }

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from test_export import check_format, export
 from test_gpu_sources import notes, report, stand_ins  # noqa: F401 (a fixture)
 from tvg_testlib import PROGRAMS, ROOT, TVG, run, run_under_shim
 
@@ -103,3 +104,33 @@ def test_who_waited_for_whom_is_said_by_the_waits(streams):
     assert waits["card_waited_s"] > 19 * 2e-3
     text = " ".join(run([TVG, "report", streams], check=True).stdout.split())
     assert f"for {100 * waits['host_waited_s'] / waits['span_s']:.0f} % of that time it waited for the card" in text
+
+
+def slices_by_arrow(data, name):
+    """(slice that the arrow leaves, slice that it comes to) of each arrow of that name, as the format finds them: the innermost at that moment."""
+    slices = [event for event in data["traceEvents"] if event["ph"] == "X"]
+    def at(end):
+        around = [one for one in slices if (one["pid"], one["tid"]) == (end["pid"], end["tid"]) and one["ts"] <= end["ts"] <= one["ts"] + one["dur"] and one["dur"] > 0]
+        assert around, end
+        return min(around, key=lambda one: one["dur"])
+    starts = {event["id"]: event for event in data["traceEvents"] if event["ph"] == "s" and event["name"] == name}
+    ends = {event["id"]: event for event in data["traceEvents"] if event["ph"] == "f" and event["name"] == name}
+    assert starts.keys() == ends.keys()
+    return [(at(starts[number]), at(ends[number])) for number in starts]
+
+
+def test_the_timeline_shows_waits_and_their_arrows(streams):
+    data = export(streams)
+    check_format(data)
+    waits = [event["name"] for event in data["traceEvents"] if event["ph"] == "X" and event["cat"] == "wait"]
+    assert [waits.count(name) for name in ("wait for an event", "wait for a stream", "wait for the card")] == [20, 20, 20]
+    assert 10 < waits.count("wait for a copy") <= 20  # those that returned behind the copy's end, and none that came back before it
+    events = slices_by_arrow(data, "event")
+    assert len(events) == 20 and {(one["name"], one["tid"], other["name"], other["tid"]) for one, other in events} == {("make_kernel", 13, "use_kernel", 14)}
+    assert all(one["ts"] + one["dur"] <= other["ts"] for one, other in events)
+    found = {(one["name"], other["name"]) for one, other in slices_by_arrow(data, "wait")}
+    # each wait hangs on what it waited for, unless that was over when it began
+    assert found <= {("make_kernel", "wait for an event"), ("use_kernel", "wait for a stream"), ("memcpy DtoH", "wait for a copy"), ("last_kernel", "wait for the card")}
+    assert len(found) == 4
+    launches = [event for event in data["traceEvents"] if event["ph"] == "s" and event["name"] == "launch"]
+    assert len(launches) == 20 * 5  # three kernels and two copies: copies have their launch too
