@@ -10,6 +10,7 @@
 #include "trace/kernels.h"
 #include "trace/rings.h"
 #include "trace/samples.h"
+#include "trace/sync.h"
 
 enum { MAKER_PID = 4321, MAKER_SHIFT = 4, MAKER_TID = 5000 };
 static const uint64_t MAKER_TICKS = 1000000000000, MAKER_MONO = 400000000000, MAKER_WALL = 1700000000000000000;
@@ -254,6 +255,17 @@ static inline void maker_kernels(struct maker *maker, int device, uint32_t op, u
     maker_block(maker, out, tvg_encode_kernels(out, sizeof out, device, rows, count < 64 ? count : 64, scratch));
 }
 
+/* Waits and events of ring 0's thread around the kernels of maker_kernels: every kind in turn. */
+static inline void maker_sync(struct maker *maker, uint32_t count)
+{
+    struct tvg_sync rows[64];
+    uint8_t out[TVG_SYNC_ENCODED_MAX(64)], scratch[TVG_SYNC_SCRATCH(64)];
+    for (uint32_t i = 0; i < count && i < 64; i++)
+        rows[i] = (struct tvg_sync){.start_ns = MAKER_MONO + i * 20000 + 1000, .duration_ns = 6000 + i, .event = i / 3, .kind = 1 + i % (TVG_SYNC_KINDS - 1), .tid = MAKER_TID,
+                                    .device = i % 5 ? 0 : TVG_SYNC_UNKNOWN, .stream = i % 4 ? 7 : TVG_SYNC_UNKNOWN};
+    maker_block(maker, out, tvg_encode_sync(out, sizeof out, rows, count < 64 ? count : 64, scratch));
+}
+
 /* `count` samples of the thread of ring 0, `every_ns` apart; object 0 is the library of maker_op, object 1 the program. */
 static inline void maker_samples(struct maker *maker, uint32_t count, uint64_t every_ns)
 {
@@ -304,6 +316,7 @@ static inline struct maker maker_full(uint32_t threads, uint32_t records)
     maker_mark(&maker, "pause", 0, 6000);
     maker_mark(&maker, "resume", 0, 7000);
     maker_kernels(&maker, 0, 8, 0, 40);
+    maker_sync(&maker, 40);
     maker_samples(&maker, 40, 3000);
     maker_lost(&maker, 0, 3, "no space left on device");
     maker_end(&maker, (uint64_t)threads * records, (records + 1) * 16000);

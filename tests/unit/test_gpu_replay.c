@@ -234,6 +234,95 @@ static void a_pause_may_be_a_wait_and_both_readings_are_given(void **unused)
     free(b);
 }
 
+/* A host that launches ten kernels, works for a while, waits for the card in a recorded call, and works again; kernels of `each` ns, 100 times. Returns the end. */
+static double waits_for_its_card(double each, double work, struct bench *b, struct tvg_wait *waits)
+{
+    double host = 1e9, card = 0;
+    uint32_t rows = 0;
+    for (int pass = 0; pass < 100; pass++) {
+        for (int i = 0; i < 10; i++, rows++, host += 4000) {
+            double start = fmax(host + 7000, card + 1000);
+            card = start + each;
+            if (b)
+                b->rows[rows] = (struct tvg_launch){.start_ns = (uint64_t)start, .launch_ns = (uint64_t)host, .duration_ns = (uint32_t)each, .activity = (uint32_t)i};
+        }
+        host += work;
+        double called = host;
+        host = fmax(host + 2000, card + 5000); /* a call that need not wait takes 2 us, one that does comes back after 5 */
+        if (waits)
+            waits[pass] = (struct tvg_wait){(uint64_t)called, (uint64_t)host, rows - 1, 0};
+        host += work;
+    }
+    return fmax(host, card);
+}
+
+static void recorded_waits_are_taken_for_what_they_are(void **unused)
+{
+    (void)unused;
+    static struct tvg_wait waits[100];
+    static const struct { double each, work; } runs[] = {{100000, 30000} /* the card is slower */, {20000, 400000} /* done before it is asked */, {60000, 300000} /* half of it is waited for */};
+    for (size_t run = 0; run < sizeof runs / sizeof runs[0]; run++) {
+        struct machine machine = machine_with(4000, runs[run].each, 1000);
+        struct bench *b = bench_of(&machine);
+        double before = waits_for_its_card(runs[run].each, runs[run].work, b, waits);
+        struct tvg_timeline *timeline = &b->before.timeline;
+        timeline->usual_gap_ns = tvg_timeline_usual_gap(timeline);
+        timeline->waits_known = true;
+        timeline->waits = waits;
+        timeline->wait_count = 100;
+        b->after.timeline = *timeline;
+        assert_true(fabs(replay(b, NULL, TVG_WAIT_IS_HOST)) < 100); /* no change gives the run back */
+        for (int i = 0; i < KINDS; i++)
+            b->changed[i].seconds /= 2;
+        double saved = before - waits_for_its_card(runs[run].each / 2, runs[run].work, NULL, NULL);
+        for (int reading = 0; reading < 2; reading++) {
+            double said = replay(b, NULL, (enum tvg_wait_reading)reading);
+            if (fabs(said - saved) > 0.01 * (before - 1e9))
+                fail_msg("run %zu, reading %d: saved %.0f ns of %.0f, replay says %.0f", run, reading, saved, before - 1e9, said);
+        }
+        /* and slower: what was done before it was asked for now may not be */
+        double twice[KINDS + 1], lost = waits_for_its_card(runs[run].each * 2, runs[run].work, NULL, NULL) - before;
+        for (int i = 0; i <= KINDS; i++)
+            twice[i] = 4;
+        assert_true(fabs(replay(b, twice, TVG_WAIT_IS_HOST) + lost) < 0.03 * (before - 1e9));
+        free(b);
+    }
+}
+
+/* The same with events that the trace holds: the second stream begins 40 us after the first has ended, which no guess would tie to it. */
+static void a_recorded_event_is_followed(void **unused)
+{
+    (void)unused;
+    struct machine machine = machine_with(4000, 1000, 1);
+    struct bench *b = bench_of(&machine);
+    struct tvg_timeline *timeline = &b->before.timeline;
+    double card = 1e9;
+    timeline->seconds = 0;
+    memset(b->ops, 0, sizeof b->ops);
+    for (uint32_t i = 0; i < 400; i++) {
+        double each = i % 2 ? 20000 : 60000, start = fmax(1e9 + i * 4000.0 + 7000, card + 40000);
+        b->rows[i] = (struct tvg_launch){.launch_ns = 1000000000 + i * 4000, .start_ns = (uint64_t)start, .duration_ns = (uint32_t)each, .activity = i % 2, .stream = (uint16_t)(i % 2), .after = i};
+        card = start + each;
+        b->ops[i % 2].op.on_gpu = 1;
+        b->ops[i % 2].count++;
+        b->ops[i % 2].seconds += each * 1e-9;
+        timeline->seconds += each * 1e-9;
+    }
+    timeline->count = 400;
+    timeline->stream_count = 2;
+    timeline->waits_known = true;
+    timeline->seconds_kept = timeline->seconds;
+    timeline->usual_gap_ns = tvg_timeline_usual_gap(timeline);
+    memcpy(b->changed, b->ops, sizeof b->ops);
+    b->after.timeline = *timeline;
+    assert_true(fabs(replay(b, NULL, TVG_WAIT_IS_HOST)) < 1);
+    b->changed[0].seconds /= 2;
+    double saved = replay(b, NULL, TVG_WAIT_IS_HOST);
+    if (fabs(saved - 200 * 30000.0) > 0.01 * (card - 1e9))
+        fail_msg("%.0f of %.0f", saved, 200 * 30000.0);
+    free(b);
+}
+
 /* Two streams that hand over to each other by events: 60 us on one, 20 us on the other, all launched far ahead. */
 static void a_stream_that_waits_for_another_follows_it(void **unused)
 {
@@ -334,6 +423,7 @@ int main(void)
         cmocka_unit_test(a_launch_bound_run_gains_no_time_by_faster_kernels), cmocka_unit_test(a_card_bound_run_gains_all_of_it),
         cmocka_unit_test(a_full_queue_makes_the_host_wait), cmocka_unit_test(a_copy_to_the_host_makes_it_wait), cmocka_unit_test(fewer_launches_save_their_gaps),
         cmocka_unit_test(graphs_take_the_gaps_within_a_pass), cmocka_unit_test(a_pause_may_be_a_wait_and_both_readings_are_given),
-        cmocka_unit_test(a_stream_that_waits_for_another_follows_it), cmocka_unit_test(a_predicted_graph_is_the_graph_that_ran), cmocka_unit_test(what_does_not_repeat_is_no_pass)};
+        cmocka_unit_test(a_stream_that_waits_for_another_follows_it), cmocka_unit_test(recorded_waits_are_taken_for_what_they_are),
+        cmocka_unit_test(a_recorded_event_is_followed), cmocka_unit_test(a_predicted_graph_is_the_graph_that_ran), cmocka_unit_test(what_does_not_repeat_is_no_pass)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -123,7 +123,7 @@ static void every_kind_of_block(void **state)
     assert_int_equal(seen.dictionary, 9);
     static const uint32_t expected[] = {[TVG_BLOCK_OPS] = 3, [TVG_BLOCK_MANIFEST] = 1, [TVG_BLOCK_COVERAGE] = 3, [TVG_BLOCK_ENERGY] = 3, [TVG_BLOCK_COUNTERS] = 1,
                                         [TVG_BLOCK_STACKS] = 1, [TVG_BLOCK_MARK] = 4, [TVG_BLOCK_THREAD] = 3, [TVG_BLOCK_LOST] = 1, [TVG_BLOCK_KERNELS] = 1, [TVG_BLOCK_END] = 1,
-                                        [TVG_BLOCK_SAMPLES] = 1};
+                                        [TVG_BLOCK_SAMPLES] = 1, [TVG_BLOCK_SYNC] = 1};
     for (unsigned kind = 0; kind < sizeof expected / sizeof expected[0]; kind++)
         assert_int_equal(seen.blocks[kind], expected[kind]);
     assert_int_equal(seen.encode_ticks, 300);
