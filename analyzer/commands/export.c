@@ -13,6 +13,7 @@
 #include "../run.h"
 #include "../sources_decode.h"
 #include "../sync_points.h"
+#include "../windows.h"
 #include "command.h"
 
 enum { OPTION_FORMAT = 256 };
@@ -23,7 +24,8 @@ static const struct tvg_usage usage = {
     .summary = "Writes a run as a timeline for ui.perfetto.dev or chrome://tracing (Trace Event Format, JSON).",
     .details = "A track for each thread that called operations and one for each stream of each GPU. Arrows lead from a launching call to its kernels and copies, from\n"
                "what a thread waited for to the end of its wait, and from what an event was recorded behind to what began when it had happened. Power, clock and\n"
-               "temperature of every meter are counters, power between two samples being the mean by the energy counter. Times are CLOCK_MONOTONIC in\n"
+               "temperature of every meter are counters, power between two samples being the mean by the energy counter. Where kernels\n"
+               "were recorded in windows, the gaps are on a track of their own. Times are CLOCK_MONOTONIC in\n"
                "microseconds, so that processes of one machine line up. A damaged trace gives what is whole, and a warning.\n\n"
                "The file is plain JSON; ui.perfetto.dev also takes it compressed: tvg export RUN | gzip > run.json.gz",
     .options = (const struct tvg_option[]){{OPTION_FORMAT, "format", "NAME", "perfetto (the one there is)"},
@@ -32,7 +34,7 @@ static const struct tvg_usage usage = {
 };
 
 /* GPU tracks are processes of their own in the timeline: numbers that no process of Linux has. */
-enum { GPU_TRACKS = 0x40000000, DEVICES_A_PROCESS = 64, TRACKS_MAX = 512, METERS_MAX = 64 };
+enum { GPU_TRACKS = 0x40000000, DEVICES_A_PROCESS = 64, TRACKS_MAX = 512, METERS_MAX = 64, GAP_TRACK = GPU_TRACKS - 1 };
 
 struct meter {
     char name[64];
@@ -287,6 +289,21 @@ static void write_kernels(struct export *to, const struct tvg_event *event)
     }
 }
 
+/* Where kernels were not recorded, so that no empty stream is taken for an idle card. */
+static void write_gaps(struct export *to, const char *file)
+{
+    struct tvg_windows *windows = tvg_windows_read(file);
+    for (uint32_t i = 0; windows && i < windows->count; i++) {
+        double from = windows->window[i].close_ns, until = i + 1 < windows->count ? windows->window[i + 1].open_ns : windows->end_ns;
+        if (!(until > from))
+            continue;
+        if (is_new_track(to, to->pid, GAP_TRACK))
+            name_track(to, "thread_name", to->pid, GAP_TRACK, "recording of kernels");
+        slice(to, "\"name\":\"kernels not recorded\",\"cat\":\"gap\"", to->pid, GAP_TRACK, from, until - from);
+    }
+    tvg_windows_free(windows);
+}
+
 static void counter(struct export *to, const char *meter, const char *what, const char *unit, uint64_t ns, double value)
 {
     char name[128], *text;
@@ -341,6 +358,7 @@ static bool write_trace(struct export *to, const char *file, struct tvg_error *e
             tvg_energy_each(event.payload, event.length, write_sample, to);
     }
     write_sync(to);
+    write_gaps(to, file);
     const struct tvg_damage *damage = tvg_reader_damage(reader);
     if (damage->blocks_damaged || damage->cut_off || damage->ops_lost)
         fprintf(stderr, "tvg export: %s: warning: %s; what is whole was written (tvg check says more)\n", tvg_escape(name, sizeof name, file),

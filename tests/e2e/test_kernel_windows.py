@@ -86,6 +86,9 @@ def test_each_switch_is_in_the_trace(stand_ins, tmp_path):
     assert all(a["mono_ns"] <= b["mono_ns"] and a["launches"] <= b["launches"] for a, b in zip(one.marks, one.marks[1:]))
     assert one.marks[-1]["launches"] == one.true_kernels - 2 * one.true["replays"] + 2  # all but what graphs replayed, and the two that were captured
     assert one.marks[-1]["graph_launches"] == one.true["replays"]
+    events = json.loads(run([TVG, "export", "--format", "perfetto", one.trace], check=True).stdout)["traceEvents"]
+    gaps = [event for event in events if event.get("cat") == "gap"]
+    assert len(gaps) == sum(a == "kernels-off" for a in kinds[:-1]) and sum(gap["dur"] for gap in gaps) * 1e-6 == pytest.approx(one.windows["gap_s"], rel=1e-6, abs=0.02)
 
 
 def test_a_call_is_seen_whole_or_not_at_all(stand_ins, tmp_path):
