@@ -192,19 +192,16 @@ static void on_callback(void *context, int domain, uint32_t id, const void *data
     errno = saved;
 }
 
-void tvg_launches_enable(bool on)
+/* Ids that this version of CUPTI lacks are refused one by one. */
+static void enable(bool on, bool launches_only)
 {
-    if (!subscriber)
-        return;
-    if (on)
-        tvg_sync_resumed();
-    for (uint32_t id = 0; id < CUPTI_DRIVER_CALLS; id++) {
-        uint8_t call = call_of[id] & ~CUPTI_CALL_PER_THREAD;
-        bool always = call == CUPTI_CALL_CAPTURE_BEGIN || call == CUPTI_CALL_CAPTURE_END; /* who missed one would take what is captured for what ran */
-        if (call && (on || !always))
-            cupti.EnableCallback(on, subscriber, CUPTI_DOMAIN_DRIVER, id); /* ids that this version lacks are refused one by one */
-    }
+    for (uint32_t id = 0; subscriber && id < CUPTI_DRIVER_CALLS; id++)
+        if (call_of[id] != CUPTI_CALL_NONE && (call_of[id] == CUPTI_CALL_LAUNCH || !launches_only))
+            cupti.EnableCallback(on, subscriber, CUPTI_DOMAIN_DRIVER, id);
 }
+
+/* Calls that wait, record events or capture stay followed: they are few, and what an event means or a stream does is known by all of them only. */
+void tvg_launches_enable(bool on) { enable(on, true); }
 
 bool tvg_launches_start(void *library, const char **why)
 {
@@ -236,7 +233,7 @@ bool tvg_launches_start(void *library, const char **why)
         for (uint32_t id = cupti_driver_calls[i].first; id <= cupti_driver_calls[i].last; id++)
             if (sync || cupti_driver_calls[i].call <= CUPTI_CALL_COPY)
                 call_of[id] = cupti_driver_calls[i].call;
-    tvg_launches_enable(true);
+    enable(true, false);
     static const uint32_t resources[] = {CUPTI_RESOURCE_STREAM_CREATED, CUPTI_RESOURCE_STREAM_DESTROYED, CUPTI_RESOURCE_GRAPHNODE_CREATED, CUPTI_RESOURCE_GRAPHNODE_CLONED};
     for (size_t i = 0; i < sizeof resources / sizeof resources[0]; i++)
         cupti.EnableCallback(1, subscriber, CUPTI_DOMAIN_RESOURCE, resources[i]);

@@ -42,14 +42,13 @@ static struct tables {
 } *tables;
 static uint32_t filling, row_count, rows_lost, event_count, stream_count, capturing_count, captures;
 static uint64_t serials;
-static bool capture_unsure; /* a capture was under way when recording went on: which streams have joined it is not known */
 
 /* The call that this thread is in. */
 static __thread struct {
     uint64_t start, serial;
     uint32_t correlation, capture;
     uint8_t call; /* 0: in none */
-    bool unseen;  /* it made a graph node instead of doing anything, or began in no window of recording */
+    bool unseen;  /* it made a graph node instead of doing anything, or began while nothing is recorded */
 } under_way __attribute__((tls_model("initial-exec")));
 
 static uint64_t scattered(uint64_t value)
@@ -151,7 +150,6 @@ static void leave_capture(uint64_t key, uint32_t capture)
             tables->capturing[i] = tables->capturing[--capturing_count];
         else
             i++;
-    capture_unsure &= capturing_count > 0;
 }
 
 void tvg_sync_stream_destroyed(const struct cupti_resource_data *resource)
@@ -176,6 +174,14 @@ static uint32_t capture_of(uint64_t key)
         if (tables->capturing[i].key == key)
             return tables->capturing[i].capture;
     return 0;
+}
+
+static bool goes_on(uint32_t capture)
+{
+    for (uint32_t i = 0; i < capturing_count; i++)
+        if (tables->capturing[i].capture == capture)
+            return true;
+    return false;
 }
 
 static void join_capture(uint64_t key, uint32_t capture)
@@ -203,7 +209,7 @@ void tvg_sync_enter(uint8_t call, const struct cupti_callback_data *data, uint64
     under_way.call = call;
     under_way.correlation = data->correlation;
     under_way.start = now;
-    under_way.unseen = !tvg_window_now();
+    under_way.unseen = tvg_paused() || !tvg_window_now();
     void *event;
     switch (call & ~CUPTI_CALL_PER_THREAD) {
     case CUPTI_CALL_WAIT_EVENT: event = ((const struct cupti_event_call *)data->function_params)->event; break;
@@ -282,24 +288,26 @@ void tvg_sync_exit(const struct cupti_callback_data *data, uint32_t tid)
         join_capture(which.key, ++captures);
         tvg_lock_drop(&lock);
     }
-    if (status != 0 || under_way.unseen || !row.kind)
+    bool order = row.kind == TVG_SYNC_RECORD || row.kind == TVG_SYNC_STREAM_WAIT;
+    if (status != 0 || !row.kind || (under_way.unseen && !order))
         return;
     if (row.kind == TVG_SYNC_CONTEXT || row.kind == TVG_SYNC_FREE)
         row.device = device_of(call == CUPTI_CALL_WAIT_THAT_CONTEXT ? ((const struct cupti_context_call *)data->function_params)->context : data->context);
-    if (which.key) {
+    if (which.key && !under_way.unseen) {
         struct stream stream = stream_of(&which);
         row.stream = stream.id;
         row.device = stream.device;
     }
     tvg_lock_take(&lock);
-    uint32_t capture = row.kind == TVG_SYNC_RECORD || row.kind == TVG_SYNC_STREAM_WAIT ? capture_of(which.key) : 0;
-    bool real = !capture && !(which.key && capture_unsure);
+    uint32_t capture = order ? capture_of(which.key) : 0;
+    bool real = !capture && !under_way.unseen;
     if (row.kind == TVG_SYNC_RECORD) {
         struct event *event = event_of(((const struct cupti_record_call *)data->function_params)->event);
         event->capture = capture;
         event->serial = row.event = real ? ++serials : 0;
     } else if (row.kind == TVG_SYNC_STREAM_WAIT && under_way.capture) { /* the stream is captured from here on too */
-        join_capture(which.key, under_way.capture);
+        if (goes_on(under_way.capture))
+            join_capture(which.key, under_way.capture);
         real = false;
     }
     if (real)
@@ -333,17 +341,6 @@ void tvg_sync_write(void)
         snprintf(text, sizeof text, "%u synchronisation calls: more than could be kept between two writes", lost);
         tvg_note("lost", "cupti", text);
     }
-}
-
-void tvg_sync_resumed(void)
-{
-    if (!tables)
-        return;
-    tvg_lock_take(&lock);
-    memset(tables->events, 0, sizeof tables->events);
-    event_count = 0;
-    capture_unsure = capturing_count > 0;
-    tvg_lock_drop(&lock);
 }
 
 bool tvg_sync_start(void *library)

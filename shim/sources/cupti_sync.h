@@ -12,9 +12,6 @@ struct cupti_resource_data;
 
 /* `library`: CUPTI's dlopen handle. False: no memory, and nothing below does anything. */
 bool tvg_sync_start(void *library);
-/* Recording begins or goes on: what events meant before is not known, since it was not followed. */
-void tvg_sync_resumed(void);
-
 /* The begin of a call (enum cupti_call, not a launch) at `now` (CLOCK_MONOTONIC ns), and its return, in the calling thread. */
 void tvg_sync_enter(uint8_t call, const struct cupti_callback_data *data, uint64_t now);
 void tvg_sync_exit(const struct cupti_callback_data *data, uint32_t tid);

@@ -71,6 +71,12 @@ def test_each_call_is_what_it_says(host, tmp_path):
     assert starts == sorted(starts) and all(later >= one["start_ns"] + one["duration_ns"] for one, later in zip(found, starts[1:]))
 
 
+def test_what_happens_in_a_pause_is_followed_and_not_recorded(host, tmp_path):
+    found = rows(record(host, tmp_path, "pauses").trace)
+    assert [(row["kind"], row["stream"], row.get("event", 0)) for row in found] == [
+        ("record", 13, 1), ("record", 13, 2), ("stream-wait", 15, 2), ("stream-wait", 13, 0), ("record", 14, 3)]
+
+
 def test_waits_have_their_true_times(streams):
     found = rows(streams)
     assert [row["kind"] for row in found] == ["record", "stream-wait", "event", "stream", "copy", "copy", "context"] * 20

@@ -1,5 +1,5 @@
 /* Waits for the stand-in card in every way there is, by the driver calls that a process would make; each keeps errno. Ids are those of CUPTI's
- * headers. `streams`: a frame as a program with two streams computes it; `rules`: one call after the other; `fork`: a child calls too. */
+ * headers. `streams`: a frame as a program with two streams computes it; `rules`: one call after the other; `pauses`: the same with pauses of recording; `fork`: a child calls too. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -84,6 +84,30 @@ static void rules(void)
     call(MEMCPY_DTOH_ASYNC, NULL, NULL, 0, 0);
 }
 
+/* Paused in between: nothing is recorded then, but what events mean and streams do is followed. */
+static void pauses(void)
+{
+    void (*pause_it)(void) = (void (*)(void))(uintptr_t)dlsym(RTLD_DEFAULT, "tvg_pause"), (*resume)(void) = (void (*)(void))(uintptr_t)dlsym(RTLD_DEFAULT, "tvg_resume");
+    call(EVENT_RECORD, E, A, 0, 0);               /* 1 */
+    call(EVENT_RECORD, F, A, 0, 0);               /* 2 */
+    pause_it();
+    call(EVENT_RECORD, E, B, 0, 0);
+    call(STREAM_SYNCHRONIZE, B, NULL, 0, 0);
+    call(BEGIN_CAPTURE_V2, A, NULL, 0, 0);
+    call(EVENT_RECORD, E, A, 0, 0);
+    call(STREAM_WAIT_EVENT, B, E, 0, 0);
+    resume();
+    call(EVENT_RECORD, E, B, 0, 0);               /* captured, as B joined */
+    call(STREAM_WAIT_EVENT, D, F, 0, 0);          /* 2 */
+    call(END_CAPTURE, A, NULL, 0, 0);
+    call(STREAM_WAIT_EVENT, A, E, 907, 0);
+    pause_it();
+    call(EVENT_RECORD, E, B, 0, 0);
+    resume();
+    call(STREAM_WAIT_EVENT, A, E, 0, 0);          /* recorded, but in the pause */
+    call(EVENT_RECORD, E, B, 0, 0);               /* 3 */
+}
+
 /* Two streams that take turns by events; the host waits in each way. Times by the stand-in's card. */
 static void streams(void)
 {
@@ -112,6 +136,8 @@ int main(int count, char **arguments)
     fake_cupti_stream(3, second, D);
     if (strcmp(how, "rules") == 0)
         rules();
+    if (strcmp(how, "pauses") == 0)
+        pauses();
     if (strcmp(how, "streams") == 0)
         streams();
     if (strcmp(how, "fork") == 0) {
