@@ -13,6 +13,7 @@
 #include "load_event.h"
 #include "preload.h"
 #include "../record/quiet.h"
+#include "../record/state.h"
 #include "scope.h"
 
 struct search {
@@ -208,8 +209,9 @@ static const char *keep_name(const char *name)
         if (strcmp(names + at, name) == 0)
             kept = names + at;
     if (!kept && names_used + length <= NAMES_BYTES) {
-        kept = memcpy(names + names_used, name, length);
-        names_used += (uint32_t)length;
+        /* Not by memcpy: ThreadSanitizer would see that write, but not how the name is handed on to threads that read it, and report a race. */
+        kept = names + names_used;
+        names_used = (uint32_t)tvg_text_add(names, NAMES_BYTES, names_used, name) + 1;
     }
     tvg_lock_drop(&names_lock);
     return kept ? kept : "";

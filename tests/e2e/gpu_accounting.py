@@ -36,5 +36,5 @@ def add_up(path, within=None):
 
 def bytes_a_row(path):
     """What a kernel costs in the trace: rows of activity and of host calls, over rows. What a run has once (names, manifest, meter) is not in it."""
-    lengths, rows = trace_blocks.lengths(path), len(trace_blocks.kernels(path))
+    lengths, rows = trace_blocks.lengths(path), sum(1 for _ in trace_blocks.kernels(path))
     return (lengths.get(trace_blocks.KERNELS, 0) + lengths.get(trace_blocks.OPS, 0)) / rows if rows else 0.0
