@@ -565,3 +565,11 @@ const void *tvg_inline_code(const void *original)
             return found[i].address;
     return original;
 }
+
+const char *tvg_inline_name(const void *address)
+{
+    for (unsigned i = 0; i < found_count; i++)
+        if (found[i].dynamic && found[i].address == address && found[i].bound)
+            return found[i].bound->entry.name;
+    return NULL;
+}

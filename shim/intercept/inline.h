@@ -33,4 +33,7 @@ bool tvg_inline_object(const void *code, uintptr_t *begin, uintptr_t *end);
 /* For a relocated original (what a patched function's wrapper calls), the function's own address; any other address unchanged. */
 const void *tvg_inline_code(const void *original);
 
+/* The name that a rule found at this address, before it was patched; NULL: none did. */
+const char *tvg_inline_name(const void *address);
+
 #endif
