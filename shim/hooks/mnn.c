@@ -18,6 +18,7 @@ enum { EXECUTIONS_MAX = 16384, RANK_MAX = 10, TENSORS_MAX = 64, EXTENSION = 13, 
 /* Field numbers of its tables, and the values that are asked for. They are only ever appended to. */
 enum { OP_MAIN_TYPE = 1, OP_MAIN = 2, OP_TYPE = 5 };
 enum { CONVOLUTION_COMMON = 0, CONVOLUTION_QUANTIZED = 3, CONVOLUTION_SYMMETRIC = 4 };
+enum { QUANTIZED_SCALE_IN = 5, QUANTIZED_BITS = 7 };
 enum { COMMON_KERNEL_X = 2, COMMON_KERNEL_Y = 3, COMMON_GROUP = 9, COMMON_OUTPUTS = 10 };
 enum { MATMUL_TRANSPOSE_A = 1, MATMUL_TRANSPOSE_B = 2 };
 enum { LOOP_NUMBER = 5, LOOP_COMMANDS = 6, COMMAND_OP = 0, COMMAND_SIZE = 2 };
@@ -177,7 +178,7 @@ struct execution {
     const uint8_t *loop;      /* the execution's own, read at each call: sizes in it may change */
     int64_t kernel_x, kernel_y, groups, outputs;
     bool trans_a, trans_b;
-    uint8_t type_float, type_weights, type_compute, type_data; /* what the tensors' "f32" are; none: as the tensors say */
+    uint8_t type_float, type_weights, type_compute, type_data; /* what tensors of "f32" are: data, if it is not none, else float */
 };
 static struct execution executions[EXECUTIONS_MAX];
 static struct tvg_registry known;
@@ -225,6 +226,18 @@ static const struct type *type_of(const uint8_t *op)
     return &other_type;
 }
 
+/* A product in 8 bits. Where the model says at which scale its data comes in, that is of 8 bits too; else it is quantized on the way in. */
+static void read_quantized(struct execution *execution, const uint8_t *main, const uint8_t *quantized)
+{
+    const bool is_whole = field(main, CONVOLUTION_SYMMETRIC) || (quantized && number_in(quantized, QUANTIZED_SCALE_IN, 0));
+    const int32_t bits = quantized ? number_in(quantized, QUANTIZED_BITS, 0) : 0;
+    execution->type_compute = TVG_TYPE_I8;
+    execution->type_data = is_whole ? TVG_TYPE_I8 : TVG_TYPE_NONE;
+    execution->type_weights = is_whole || bits > 4 ? TVG_TYPE_I8 : bits > 0 ? TVG_TYPE_I4 : TVG_TYPE_NONE;
+    if (execution->type_weights == TVG_TYPE_NONE)
+        tvg_note("found-not-catchable", "MNN quantized weights", "the model (made before 3.1.2) does not say of how many bits they are: their bytes are not counted");
+}
+
 /* False: the operator's parameters are not those of its type. */
 static bool read_op(struct execution *execution, const uint8_t *op, const char *runner, uint8_t type_float)
 {
@@ -243,12 +256,8 @@ static bool read_op(struct execution *execution, const uint8_t *op, const char *
             return false;
         execution->kernel_x = number_in(common, COMMON_KERNEL_X, 1), execution->kernel_y = number_in(common, COMMON_KERNEL_Y, 1);
         execution->groups = number_in(common, COMMON_GROUP, 1), execution->outputs = number_in(common, COMMON_OUTPUTS, 0);
-        if (runner && strstr(runner, "Int8")) { /* computes in 8 bits; weights of 4 are expanded on the way */
-            const bool is_whole = type->number == 513 || type->number == 515 || field(main, CONVOLUTION_SYMMETRIC);
-            execution->type_compute = execution->type_weights = TVG_TYPE_I8;
-            execution->type_data = is_whole ? TVG_TYPE_I8 : TVG_TYPE_NONE;
-            (void)quantized;
-        }
+        if (runner && strstr(runner, "Int8"))
+            read_quantized(execution, main, fields_of(quantized, false) ? quantized : NULL);
     } else if (type->form == MATMUL) {
         execution->trans_a = flag_in(main, MATMUL_TRANSPOSE_A), execution->trans_b = flag_in(main, MATMUL_TRANSPOSE_B);
     } else if (type->form == LOOP)

@@ -1,7 +1,7 @@
 """Single operators of ONNX, converted and run by MNN, each with the FLOP of its products by the textbook.
 
-Arguments: GROUP THREADS [bf16|int8|int4]: floats kept in bf16; weights of that many bits, and products in 8 (memory: low). Prints one JSON object: for
-each case its name, FLOP and how many runs; and a digest of the outputs."""
+Arguments: GROUP THREADS [int8|int4]: weights of that many bits, and products in 8 (memory: low). Prints one JSON object: for each run the FLOP of its
+products, a case at a time, and a digest of the outputs."""
 import contextlib
 import hashlib
 import json
@@ -66,13 +66,6 @@ def product_flop(a, b):
     return 2 * math.prod(max(a[:-2], b[:-2], key=len)) * a[-2] * a[-1] * b[-1]
 
 
-def recurrent(kind, gates, steps, width, hidden, directions=1):
-    x = values(steps, 1, width)
-    made = model(kind, [x], values(directions, gates * hidden, width), values(directions, gates * hidden, hidden), values(directions, 2 * gates * hidden),
-                 hidden_size=hidden, direction="bidirectional" if directions == 2 else "forward")
-    return [x], made, 2 * steps * directions * gates * hidden * (width + hidden)
-
-
 def cases_convolution():
     yield "plain", *convolution(3, 16, (33, 31), (7, 7), strides=[2, 2], pads=[3] * 4)
     yield "winograd", *convolution(32, 32, (28, 28), (3, 3), pads=[1] * 4)
@@ -80,7 +73,8 @@ def cases_convolution():
     yield "wide kernel", *convolution(16, 6, (14, 14), (3, 5))
     yield "dilated", *convolution(16, 16, (14, 14), (3, 3), dilations=[2, 2])
     yield "depthwise", *convolution(16, 16, (14, 14), (3, 3), 16, pads=[1] * 4)
-    yield "grouped", *convolution(16, 32, (14, 14), (3, 3), 4, pads=[1] * 4)
+    x, made, flop = convolution(16, 32, (14, 14), (3, 3), 4, pads=[1] * 4)
+    yield "grouped", x, made, *[flop // 4] * 4  # a convolution for each group
     yield "1-D", *convolution(16, 24, (50,), (5,))
 
 
@@ -101,57 +95,39 @@ def cases_products():
     yield "both transposed", pair, model("Gemm", pair, transA=1, transB=1), product_flop((20, 64), (64, 48))
 
 
-def cases_recurrent():
-    yield "lstm", *recurrent("LSTM", 4, 12, 24, 32)
-    yield "lstm, both ways", *recurrent("LSTM", 4, 12, 24, 32, 2)
-    yield "gru", *recurrent("GRU", 3, 12, 24, 32)
-    yield "rnn", *recurrent("RNN", 1, 12, 24, 32)
-
-
 def run(name, inputs, made, threads, how, folder):
     (folder / "case.onnx").write_bytes(made.SerializeToString())
     bits = ["--weightQuantBits", how.removeprefix("int")] if how.startswith("int") else []
     with quiet():
         _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", str(folder / "case.onnx"), "--MNNModel", str(folder / "case.mnn"), "--bizCode", "case", *bits])
     digest = hashlib.sha256()
-    for output in (by_module if made.graph.node[0].op_type in ("LSTM", "GRU", "RNN") else by_session)(folder, inputs, threads, how):
+    for output in infer(folder, inputs, threads, how):
         digest.update(output.astype(np.float32).tobytes())
     return digest.hexdigest()
 
 
-def by_session(folder, inputs, threads, how):
+def infer(folder, inputs, threads, how):
     interpreter = MNN.Interpreter(str(folder / "case.mnn"))
     with quiet():
-        session = interpreter.createSession({"backend": "CPU", "numThread": threads, "precision": "lowBF" if how == "bf16" else "normal",
-                                             "memory": MEMORY_LOW if how.startswith("int") else MEMORY_NORMAL})
+        made = interpreter.createSession({"backend": "CPU", "numThread": threads, "memory": MEMORY_LOW if how.startswith("int") else MEMORY_NORMAL})
     for _ in range(RUNS):
         for i, value in enumerate(inputs):
-            tensor = interpreter.getSessionInput(session, f"in{i}")
+            tensor = interpreter.getSessionInput(made, f"in{i}")
             tensor.copyFrom(MNN.Tensor(value.shape, MNN.Halide_Type_Float, value, MNN.Tensor_DimensionType_Caffe))
-        interpreter.runSession(session)
-        out = interpreter.getSessionOutput(session, "out0")
+        interpreter.runSession(made)
+        out = interpreter.getSessionOutput(made, "out0")
         host = MNN.Tensor(out.getShape(), MNN.Halide_Type_Float, np.zeros(out.getShape(), np.float32), MNN.Tensor_DimensionType_Caffe)
         out.copyToHostTensor(host)
         yield np.array(host.getData(), np.float32)
-
-
-def by_module(folder, inputs, threads, how):
-    """Models with loops run as modules only."""
-    names = [f"in{i}" for i in range(len(inputs))]
-    with quiet():
-        module = MNN.nn.load_module_from_file(str(folder / "case.mnn"), names, ["out0"], thread_num=threads)
-    for _ in range(RUNS):
-        outputs = module.forward([MNN.expr.const(value.tobytes(), value.shape, MNN.expr.NCHW, MNN.expr.float) for value in inputs])
-        yield outputs[0].read().copy()
 
 
 def main():
     group, threads, how = sys.argv[1], int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else ""
     answer = {"cases": [], "digests": []}
     with tempfile.TemporaryDirectory() as folder:
-        for name, inputs, made, flop in globals()["cases_" + group]():
+        for name, inputs, made, *flops in globals()["cases_" + group]():
             answer["digests"].append(run(name, inputs, made, threads, how, pathlib.Path(folder)))
-            answer["cases"] += [[name, flop]] * RUNS
+            answer["cases"] += [[name, flop] for flop in flops] * RUNS
     print(json.dumps(answer))
 
 
