@@ -265,10 +265,13 @@ static bool read_op(struct execution *execution, const uint8_t *op, const char *
     return true;
 }
 
+static bool any_made; /* an execution */
+
 static void made(const void *object, const uint8_t *op, uint8_t type_float)
 {
     const char *runner = runner_of(object);
     struct execution read;
+    __atomic_store_n(&any_made, true, __ATOMIC_RELAXED);
     if (!fields_of(op, false) || !read_op(&read, op, runner, type_float)) {
         tvg_note("unknown-version", "MNN", "an operator is laid out in an unknown way: it is not recorded");
         return;
@@ -556,4 +559,19 @@ TVG_HOOK_BODY uintptr_t tvg_hook_mnn_execute(uintptr_t object, uintptr_t inputs,
     if (slot && (uint32_t)status == 0)
         tvg_call_end(&call, slot, operands.a.data, operands.b.data, operands.c.data);
     return status;
+}
+
+/* Interpreter::runSession, Module::forward: exported by builds whose other names are stripped. */
+member_function tvg_hook_mnn_run;
+TVG_HOOK_BODY uintptr_t tvg_hook_mnn_run(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f)
+{
+    TVG_TAKE_ENTRY(entry);
+    uintptr_t result = TVG_FUNCTION(member_function, tvg_target(entry, NULL))(a, b, c, d, e, f);
+    if (!__atomic_load_n(&any_made, __ATOMIC_RELAXED)) {
+        int saved = errno;
+        tvg_note("found-not-catchable", "MNN", "a model ran, and what runs its operators was not found by name (stripped, or a build that is not known): no product is recorded");
+        tvg_recording_begin();
+        errno = saved;
+    }
+    return result;
 }

@@ -95,11 +95,15 @@ def cases_products():
     yield "both transposed", pair, model("Gemm", pair, transA=1, transB=1), product_flop((20, 64), (64, 48))
 
 
+def convert(written, converted, *options):
+    with quiet():
+        _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", str(written), "--MNNModel", str(converted), "--bizCode", "case", *options])
+
+
 def run(name, inputs, made, threads, how, folder):
     (folder / "case.onnx").write_bytes(made.SerializeToString())
     bits = ["--weightQuantBits", how.removeprefix("int")] if how.startswith("int") else []
-    with quiet():
-        _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", str(folder / "case.onnx"), "--MNNModel", str(folder / "case.mnn"), "--bizCode", "case", *bits])
+    convert(folder / "case.onnx", folder / "case.mnn", *bits)
     digest = hashlib.sha256()
     for output in infer(folder, inputs, threads, how):
         digest.update(output.astype(np.float32).tobytes())
@@ -131,4 +135,5 @@ def main():
     print(json.dumps(answer))
 
 
-main()
+if __name__ == "__main__":
+    main()

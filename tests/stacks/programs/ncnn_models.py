@@ -81,7 +81,8 @@ def run(folder, name, threads):
     print(json.dumps({"runs": RUNS, "digest": digest.hexdigest()}))
 
 
-if sys.argv[1] == "make":
-    make(pathlib.Path(sys.argv[2]), sys.argv[3])
-else:
-    run(pathlib.Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+if __name__ == "__main__":
+    if sys.argv[1] == "make":
+        make(pathlib.Path(sys.argv[2]), sys.argv[3])
+    else:
+        run(pathlib.Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
