@@ -3,7 +3,7 @@
 The counted passes of a run lie between the host's mark `warmup-end` and its last mark of units; without marks the whole trace counts."""
 import trace_blocks
 
-UNITS = ("output_token", "image", "sequence", "token", "pass")
+UNITS = ("output_token", "input_token", "image", "sequence", "pass")
 
 
 def window(path):

@@ -150,7 +150,7 @@ def linear_stack(device, small, multiply, layers=8):
     """`layers` square products in a row, each result brought back to the type of its operand; the textbook's FLOP."""
     tokens, width = (32, 64) if small else (1024, 2048)
     run = multiply(device, tokens, width, layers)
-    return Workload(run, "token", tokens, layers * 2 * tokens * width * width)
+    return Workload(run, "input_token", tokens, layers * 2 * tokens * width * width)
 
 
 def fp8_layers(device, tokens, width, layers):
