@@ -9,7 +9,7 @@
 static const uint64_t CLOCKS_NS = 50000;
 
 /* Lists of points of one use each, in order of group and time. */
-enum use { BEHIND_STREAM, BEHIND_DEVICE, BEFORE_STREAM, ITS_COPY, RECORDINGS, USES };
+enum use { BEHIND_STREAM, BEHIND_DEVICE, BEFORE_STREAM, ITS_COPY, ITS_GRAPH, RECORDINGS, USES };
 struct entry {
     uint64_t group, time;
     uint32_t point;
@@ -71,6 +71,7 @@ static bool entry_of(const struct tvg_sync *call, enum use use, struct entry *en
     case BEHIND_DEVICE: entry->group = call->device; return call->device != TVG_SYNC_UNKNOWN && (call->kind == TVG_SYNC_CONTEXT || call->kind == TVG_SYNC_FREE);
     case BEFORE_STREAM: entry->group = lane(call->device, call->stream); return placed && call->kind == TVG_SYNC_STREAM_WAIT;
     case ITS_COPY: entry->group = call->tid; return call->kind == TVG_SYNC_COPY;
+    case ITS_GRAPH: entry->group = call->tid; return placed && call->kind == TVG_SYNC_GRAPH_LAUNCH;
     default: entry->group = 0; entry->time = call->event; return call->kind == TVG_SYNC_RECORD && call->event;
     }
 }
@@ -135,6 +136,8 @@ void tvg_sync_points_activity(struct tvg_sync_points *points, const struct tvg_s
 {
     uint64_t moment = activity->launch_ns ? activity->launch_ns : activity->start_ns, stream = lane(activity->device, activity->stream);
     struct tvg_sync_point *point;
+    if (activity->launch_ns && (point = point_at(points, ITS_GRAPH, at_or_behind(points, ITS_GRAPH, activity->tid, moment), activity->tid)) && point->call.start_ns == moment)
+        stream = lane(point->call.device, point->call.stream);
     if ((point = point_at(points, BEHIND_STREAM, at_or_behind(points, BEHIND_STREAM, stream, moment), stream)))
         end_later(&point->last, activity);
     if ((point = point_at(points, BEHIND_DEVICE, at_or_behind(points, BEHIND_DEVICE, activity->device, moment), activity->device)))
@@ -178,7 +181,7 @@ struct tvg_sync_point *tvg_sync_points_finish(struct tvg_sync_points *points, ui
 bool tvg_sync_point_waited(const struct tvg_sync_point *point)
 {
     uint64_t start = point->call.start_ns, end = start + point->call.duration_ns;
-    return point->call.kind != TVG_SYNC_RECORD && point->call.kind != TVG_SYNC_STREAM_WAIT && point->last.end_ns > start && point->last.end_ns <= end + CLOCKS_NS &&
+    return point->call.kind < TVG_SYNC_RECORD && point->last.end_ns > start && point->last.end_ns <= end + CLOCKS_NS &&
            (point->call.kind != TVG_SYNC_COPY || point->last.end_ns <= end);
 }
 

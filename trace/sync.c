@@ -12,7 +12,7 @@ static const struct tvg_column columns[TVG_SYNC_COLUMNS] = {
 
 const char *tvg_sync_name(unsigned kind)
 {
-    static const char *const names[TVG_SYNC_KINDS] = {"?", "stream", "event", "context", "copy", "free", "record", "stream-wait"};
+    static const char *const names[TVG_SYNC_KINDS] = {"?", "stream", "event", "context", "copy", "free", "record", "stream-wait", "graph-launch"};
     return kind < TVG_SYNC_KINDS ? names[kind] : names[0];
 }
 

@@ -16,6 +16,7 @@ enum tvg_sync_kind {
     TVG_SYNC_FREE,        /* memory is freed: the driver waits for the card's work first */
     TVG_SYNC_RECORD,      /* an event is put behind what the stream has so far: nobody waits here */
     TVG_SYNC_STREAM_WAIT, /* what the stream gets from here on waits for an event: the thread does not */
+    TVG_SYNC_GRAPH_LAUNCH,/* a graph is launched in the order of a stream: its kernels may run in others. Nobody waits here */
     TVG_SYNC_KINDS
 };
 /* "stream", "event"...: the name shown everywhere. Never NULL; "?" out of range. */
@@ -23,13 +24,13 @@ const char *tvg_sync_name(unsigned kind);
 
 #define TVG_SYNC_UNKNOWN UINT32_MAX
 struct tvg_sync {
-    uint64_t start_ns;    /* CLOCK_MONOTONIC; of a copy it is the launch of its row in a KERNELS block */
+    uint64_t start_ns;    /* CLOCK_MONOTONIC; of copies and graphs it is the launch of their rows in KERNELS blocks */
     uint64_t duration_ns; /* the call, from its begin to its return */
     uint64_t event;       /* RECORD: number of this recording, counted from 1 in the process; EVENT, STREAM_WAIT: the recording waited for; 0 none, or not seen */
     uint32_t kind;        /* enum tvg_sync_kind */
     uint32_t tid;         /* the calling thread */
     uint32_t device;      /* CUDA ordinal; TVG_SYNC_UNKNOWN */
-    uint32_t stream;      /* as in KERNELS blocks: STREAM, RECORD, STREAM_WAIT; else TVG_SYNC_UNKNOWN */
+    uint32_t stream;      /* as in KERNELS blocks: STREAM, RECORD, STREAM_WAIT, GRAPH_LAUNCH; else TVG_SYNC_UNKNOWN */
 };
 
 enum { TVG_SYNC_MAX = 8192, TVG_SYNC_COLUMNS = 7 };

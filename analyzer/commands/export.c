@@ -240,7 +240,7 @@ static void write_sync(struct export *to)
     for (uint32_t i = 0; i < count; i++) {
         const struct tvg_sync_point *point = &points[i];
         const char *fields = sync_fields(point);
-        if (!fields)
+        if (!fields || point->call.kind == TVG_SYNC_GRAPH_LAUNCH) /* the launch is there, by its kernels */
             continue;
         name_thread(to, point->call.tid);
         slice(to, fields, to->pid, point->call.tid, (double)point->call.start_ns, (double)point->call.duration_ns);

@@ -91,6 +91,9 @@ struct cupti_event_call { /* cuEventSynchronize, cuEventDestroy */
 struct cupti_record_call { /* cuEventRecord, cuEventRecordWithFlags */
     void *event, *stream;
 };
+struct cupti_graph_launch { /* cuGraphLaunch */
+    void *graph_exec, *stream;
+};
 struct cupti_wait_call { /* cuStreamWaitEvent */
     void *stream, *event;
 };
@@ -100,9 +103,9 @@ struct cupti_context_call { /* cuCtxSynchronize_v2; cuCtxSynchronize has none */
 enum { CUDA_CAPTURE_UNMATCHED = 903, CUDA_CAPTURE_WRONG_THREAD = 908 }; /* cuStreamEndCapture was called for nothing: the capture goes on */
 
 /* Driver calls that are followed. The numbers are CUPTI's callback ids and never change. Launches start device work, one call for each piece of it,
- * whatever the process called above them; copies do too, and may wait. */
+ * whatever the process called above them; copies do too, and may wait; graphs do, in the order of a stream that their kernels' records need not name. */
 enum cupti_call {
-    CUPTI_CALL_NONE = 0, CUPTI_CALL_LAUNCH, CUPTI_CALL_COPY, CUPTI_CALL_FREE, CUPTI_CALL_WAIT_STREAM, CUPTI_CALL_WAIT_EVENT, CUPTI_CALL_WAIT_CONTEXT,
+    CUPTI_CALL_NONE = 0, CUPTI_CALL_LAUNCH, CUPTI_CALL_GRAPH_LAUNCH, CUPTI_CALL_COPY, CUPTI_CALL_FREE, CUPTI_CALL_WAIT_STREAM, CUPTI_CALL_WAIT_EVENT, CUPTI_CALL_WAIT_CONTEXT,
     CUPTI_CALL_WAIT_THAT_CONTEXT, CUPTI_CALL_EVENT_RECORD, CUPTI_CALL_STREAM_WAIT, CUPTI_CALL_EVENT_DESTROY, CUPTI_CALL_CAPTURE_BEGIN, CUPTI_CALL_CAPTURE_END,
     CUPTI_CALL_PER_THREAD = 0x80 /* stream 0 is the calling thread's own (the interface's names in _ptsz) */
 };
@@ -113,7 +116,7 @@ static const struct {
 } cupti_driver_calls[] = {
     {115, 117, CUPTI_CALL_LAUNCH}, {307, 307, CUPTI_CALL_LAUNCH}, {442, 442, CUPTI_CALL_LAUNCH}, {477, 478, CUPTI_CALL_LAUNCH}, {480, 480, CUPTI_CALL_LAUNCH},
     {652, 653, CUPTI_CALL_LAUNCH}, /* kernels */
-    {514, 515, CUPTI_CALL_LAUNCH}, {819, 819, CUPTI_CALL_LAUNCH}, /* graphs */
+    {514, 514, CUPTI_CALL_GRAPH_LAUNCH}, {515, 515, CUPTI_CALL_GRAPH_LAUNCH | CUPTI_CALL_PER_THREAD}, {819, 819, CUPTI_CALL_LAUNCH}, /* graphs */
     {216, 216, CUPTI_CALL_LAUNCH}, {218, 218, CUPTI_CALL_LAUNCH}, {220, 220, CUPTI_CALL_LAUNCH}, {222, 222, CUPTI_CALL_LAUNCH}, {224, 224, CUPTI_CALL_LAUNCH},
     {226, 226, CUPTI_CALL_LAUNCH}, {249, 254, CUPTI_CALL_LAUNCH}, {411, 416, CUPTI_CALL_LAUNCH}, {428, 433, CUPTI_CALL_LAUNCH}, /* memsets */
     {276, 293, CUPTI_CALL_COPY}, {305, 306, CUPTI_CALL_COPY}, {318, 321, CUPTI_CALL_COPY}, {397, 410, CUPTI_CALL_COPY}, {418, 427, CUPTI_CALL_COPY},

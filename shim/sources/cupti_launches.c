@@ -171,7 +171,7 @@ static void on_callback(void *context, int domain, uint32_t id, const void *data
             uint64_t now = tvg_mono_ns();
             if (!in_call.tid)
                 in_call.tid = (uint32_t)tvg_sys_gettid();
-            if (what <= CUPTI_CALL_COPY)
+            if ((what & ~CUPTI_CALL_PER_THREAD) <= CUPTI_CALL_COPY)
                 on_launch(call->correlation, now);
             if (what != CUPTI_CALL_LAUNCH)
                 tvg_sync_enter(what, call, now);
@@ -231,7 +231,7 @@ bool tvg_launches_start(void *library, const char **why)
     bool sync = tvg_sync_start(library);
     for (size_t i = 0; i < sizeof cupti_driver_calls / sizeof cupti_driver_calls[0]; i++)
         for (uint32_t id = cupti_driver_calls[i].first; id <= cupti_driver_calls[i].last; id++)
-            if (sync || cupti_driver_calls[i].call <= CUPTI_CALL_COPY)
+            if (sync || (cupti_driver_calls[i].call & ~CUPTI_CALL_PER_THREAD) <= CUPTI_CALL_COPY)
                 call_of[id] = cupti_driver_calls[i].call;
     enable(true, false);
     static const uint32_t resources[] = {CUPTI_RESOURCE_STREAM_CREATED, CUPTI_RESOURCE_STREAM_DESTROYED, CUPTI_RESOURCE_GRAPHNODE_CREATED, CUPTI_RESOURCE_GRAPHNODE_CLONED};

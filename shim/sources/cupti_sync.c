@@ -273,6 +273,10 @@ void tvg_sync_exit(const struct cupti_callback_data *data, uint32_t tid)
         row.event = under_way.serial;
         which = which_stream(((const struct cupti_wait_call *)data->function_params)->stream, data->context, per_thread, tid);
         break;
+    case CUPTI_CALL_GRAPH_LAUNCH:
+        row.kind = TVG_SYNC_GRAPH_LAUNCH;
+        which = which_stream(((const struct cupti_graph_launch *)data->function_params)->stream, data->context, per_thread, tid);
+        break;
     case CUPTI_CALL_CAPTURE_BEGIN:
     case CUPTI_CALL_CAPTURE_END:
         which = which_stream(((const struct cupti_stream_call *)data->function_params)->stream, data->context, per_thread, tid);

@@ -140,3 +140,12 @@ def test_the_timeline_shows_waits_and_their_arrows(streams):
     assert len(found) == 4
     launches = [event for event in data["traceEvents"] if event["ph"] == "s" and event["name"] == "launch"]
     assert len(launches) == 20 * 5  # three kernels and two copies: copies have their launch too
+
+
+def test_a_graph_is_in_the_order_of_the_stream_that_it_was_launched_in(host, tmp_path):
+    trace = record(host, tmp_path, "graph").trace
+    assert [(row["kind"], row["device"], row["stream"]) for row in rows(trace)] == [("graph-launch", 0, 13), ("stream", 0, 13)] * 10
+    arrows = slices_by_arrow(export(trace), "wait")  # its kernel's record names stream 20
+    assert {(one["name"], one["tid"], other["name"]) for one, other in arrows} == {("node_kernel", 20, "wait for a stream")} and len(arrows) > 5
+    waits = report(trace)["cards"]["waits"]
+    assert waits["host_waited_s"] > 0.5 * waits["span_s"]

@@ -41,7 +41,7 @@ static void calls_are_those_of_the_documented_interface(void **unused)
         {278 /* cuMemcpyDtoH_v2 */, CUPTI_CALL_COPY}, {279 /* cuMemcpyDtoHAsync_v2 */, CUPTI_CALL_COPY}, {422 /* cuMemcpyDtoHAsync_v2_ptsz */, CUPTI_CALL_COPY},
         {249 /* cuMemsetD8_v2 */, CUPTI_CALL_LAUNCH}, {436 /* cuStreamWaitEvent_ptsz */, CUPTI_CALL_STREAM_WAIT | CUPTI_CALL_PER_THREAD},
         {440 /* cuStreamSynchronize_ptsz */, CUPTI_CALL_WAIT_STREAM | CUPTI_CALL_PER_THREAD}, {441 /* cuEventRecord_ptsz */, CUPTI_CALL_EVENT_RECORD | CUPTI_CALL_PER_THREAD},
-        {514 /* cuGraphLaunch */, CUPTI_CALL_LAUNCH}, {540 /* cuStreamBeginCapture_v2_ptsz */, CUPTI_CALL_CAPTURE_BEGIN | CUPTI_CALL_PER_THREAD},
+        {514 /* cuGraphLaunch */, CUPTI_CALL_GRAPH_LAUNCH}, {540 /* cuStreamBeginCapture_v2_ptsz */, CUPTI_CALL_CAPTURE_BEGIN | CUPTI_CALL_PER_THREAD},
         {497 /* cuStreamEndCapture */, CUPTI_CALL_CAPTURE_END}, {325 /* cuEventDestroy_v2 */, CUPTI_CALL_EVENT_DESTROY}, {245 /* cuMemFree_v2 */, CUPTI_CALL_FREE},
         {800 /* cuCtxSynchronize_v2 */, CUPTI_CALL_WAIT_THAT_CONTEXT}, {120 /* cuEventQuery */, CUPTI_CALL_NONE}, {125 /* cuStreamQuery */, CUPTI_CALL_NONE},
         {243 /* cuMemAlloc_v2 */, CUPTI_CALL_NONE}, {294 /* cuMemAllocHost_v2 */, CUPTI_CALL_NONE}};
@@ -60,6 +60,7 @@ static void calls_are_those_of_the_documented_interface(void **unused)
     assert_int_equal(offsetof(struct cupti_resource_data, stream), 8);
     assert_int_equal(offsetof(struct cupti_record_call, stream), 8);
     assert_int_equal(offsetof(struct cupti_wait_call, event), 8);
+    assert_int_equal(offsetof(struct cupti_graph_launch, stream), 8);
 }
 
 int main(void)

@@ -28,7 +28,7 @@ static void fill(size_t count)
     for (size_t i = 0; i < count; i++) {
         at += 1 + next(20000);
         uint32_t kind = 1 + (uint32_t)next(TVG_SYNC_KINDS - 1);
-        bool placed = kind == TVG_SYNC_STREAM || kind == TVG_SYNC_RECORD || kind == TVG_SYNC_STREAM_WAIT;
+        bool placed = kind == TVG_SYNC_STREAM || kind == TVG_SYNC_RECORD || kind == TVG_SYNC_STREAM_WAIT || kind == TVG_SYNC_GRAPH_LAUNCH;
         rows[i] = (struct tvg_sync){.start_ns = at, .duration_ns = next(100000), .kind = kind, .tid = (uint32_t)next(3) + 500, .device = next(9) ? (uint32_t)next(2) : TVG_SYNC_UNKNOWN,
                                     .stream = placed ? (uint32_t)next(2) + 7 : TVG_SYNC_UNKNOWN};
         if (kind == TVG_SYNC_RECORD)
@@ -97,6 +97,18 @@ static void take_later(const struct tvg_sync_activity **last, const struct tvg_s
 }
 
 /* What a call should be tied to, by looking at everything. */
+/* In whose order a row is: its own stream's, or that in which its graph was launched. */
+static bool in_order_of(const struct tvg_sync_activity *activity, const struct tvg_sync *call)
+{
+    uint32_t device = activity->device, stream = activity->stream;
+    for (int i = 0; i < CALLS; i++)
+        if (rows[i].kind == TVG_SYNC_GRAPH_LAUNCH && rows[i].device != TVG_SYNC_UNKNOWN && rows[i].tid == activity->tid && rows[i].start_ns == activity->launch_ns) {
+            device = rows[i].device;
+            stream = rows[i].stream;
+        }
+    return device == call->device && stream == call->stream;
+}
+
 static const struct tvg_sync_activity *expected_last(const struct tvg_sync *call)
 {
     const struct tvg_sync_activity *last = NULL;
@@ -109,7 +121,7 @@ static const struct tvg_sync_activity *expected_last(const struct tvg_sync *call
     for (int i = 0; i < ACTIVITIES; i++) {
         bool before = ran[i].launch_ns <= call->start_ns, here = ran[i].device == call->device;
         bool one = call->kind == TVG_SYNC_COPY ? ran[i].launch_ns == call->start_ns && ran[i].tid == call->tid
-                   : call->kind == TVG_SYNC_CONTEXT || call->kind == TVG_SYNC_FREE ? before && here : before && here && ran[i].stream == call->stream;
+                   : call->kind == TVG_SYNC_CONTEXT || call->kind == TVG_SYNC_FREE ? before && here : call->kind != TVG_SYNC_GRAPH_LAUNCH && before && in_order_of(&ran[i], call);
         if (one)
             take_later(&last, &ran[i]);
     }
@@ -118,10 +130,11 @@ static const struct tvg_sync_activity *expected_last(const struct tvg_sync *call
 
 static const struct tvg_sync_activity *expected_next(const struct tvg_sync *call)
 {
+    const struct tvg_sync_activity *first = NULL;
     for (int i = 0; i < ACTIVITIES && call->kind == TVG_SYNC_STREAM_WAIT; i++)
-        if (ran[i].launch_ns >= call->start_ns && ran[i].device == call->device && ran[i].stream == call->stream)
-            return &ran[i];
-    return NULL;
+        if (ran[i].launch_ns >= call->start_ns && in_order_of(&ran[i], call) && (!first || ran[i].start_ns < first->start_ns))
+            first = &ran[i];
+    return first;
 }
 
 static void calls_are_tied_to_what_ran(void **unused)
@@ -130,8 +143,8 @@ static void calls_are_tied_to_what_ran(void **unused)
     for (int round = 0; round < 5; round++) {
         fill(CALLS);
         run_some();
-        for (int i = 0; i < CALLS; i += 3) /* copies are calls that launch */
-            if (rows[i].kind == TVG_SYNC_COPY) {
+        for (int i = 0; i < CALLS; i += 3) /* copies and graphs are calls that launch */
+            if (rows[i].kind == TVG_SYNC_COPY || rows[i].kind == TVG_SYNC_GRAPH_LAUNCH) {
                 rows[i].start_ns = ran[i].launch_ns;
                 rows[i].tid = ran[i].tid;
             }
@@ -155,7 +168,7 @@ static void calls_are_tied_to_what_ran(void **unused)
             ordered += tvg_sync_point_orders(&found[i]);
             waited += tvg_sync_point_waited(&found[i]);
             if (tvg_sync_point_waited(&found[i]))
-                assert_true(last->end_ns > rows[i].start_ns && rows[i].kind != TVG_SYNC_RECORD && rows[i].kind != TVG_SYNC_STREAM_WAIT);
+                assert_true(last->end_ns > rows[i].start_ns && rows[i].kind != TVG_SYNC_RECORD && rows[i].kind != TVG_SYNC_STREAM_WAIT && rows[i].kind != TVG_SYNC_GRAPH_LAUNCH);
         }
         assert_true(tied > CALLS / 3 && ordered > 3 && waited > 3);
         tvg_sync_points_free(points);

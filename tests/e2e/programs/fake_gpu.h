@@ -27,6 +27,8 @@ void fake_cupti_node(void);
 /* A kernel of `ns` in a stream by its number, not before `after`; a copy to the host (a call by its id; `waits`: until it is done). They give when it ends. */
 uint64_t fake_cupti_kernel(uint32_t stream, const char *name, uint64_t after, uint64_t ns);
 uint64_t fake_cupti_copy(uint32_t id, uint32_t stream, uint64_t bytes, uint64_t ns, int waits);
+/* A graph of one kernel, launched in a stream, whose record names another one. Gives when it ends. */
+uint64_t fake_cupti_graph(void *stream, uint32_t runs_in, const char *name, uint64_t ns);
 uint64_t fake_cupti_until(uint64_t at);
 /* In the stand-in libcublas: how long its products' first kernel takes from now on; the second takes a quarter of it. */
 void fake_cublas_takes(uint64_t ns);

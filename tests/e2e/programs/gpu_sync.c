@@ -1,5 +1,6 @@
 /* Waits for the stand-in card in every way there is, by the driver calls that a process would make; each keeps errno. Ids are those of CUPTI's
- * headers. `streams`: a frame as a program with two streams computes it; `rules`: one call after the other; `pauses`: the same with pauses of recording; `fork`: a child calls too. */
+ * headers. `streams`: a frame as a program with two streams computes it; `rules`: one call after the other; `pauses`: the same with pauses of recording; `graph`: waits for graphs;
+ * `fork`: a child calls too. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -138,6 +139,8 @@ int main(int count, char **arguments)
         rules();
     if (strcmp(how, "pauses") == 0)
         pauses();
+    for (int i = 0; i < 10 && strcmp(how, "graph") == 0; i++)
+        call(STREAM_SYNCHRONIZE, A, NULL, 0, fake_cupti_graph(A, 20, "node_kernel", 3000000));
     if (strcmp(how, "streams") == 0)
         streams();
     if (strcmp(how, "fork") == 0) {
