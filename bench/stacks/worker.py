@@ -1,6 +1,7 @@
 """worker.py CASE: opens a model of everyday size with random weights (Gemma 3 270M for llama), says "ready", then answers each line on stdin:
 "go" with the CPU seconds of one inference; "switch SECONDS SEGMENT" with a JSON line of [CPU recorded, CPU paused, wall recorded, wall paused], one for each
-pair of segments, while the recording is resumed and paused in turn. One thread: what is compared is the work, not the scheduling."""
+pair of segments, while the recording is resumed and paused in turn. With "paused" behind CASE nothing is recorded after the first inference. One thread: what
+is compared is the work, not the scheduling."""
 import ctypes
 import json
 import os
@@ -51,7 +52,7 @@ def torch_llama():
 
     def step():
         with torch.no_grad():
-            model.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=16, min_new_tokens=16, do_sample=False, pad_token_id=0)
+            model.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=4, min_new_tokens=4, do_sample=False, pad_token_id=0)
     return step
 
 
@@ -90,7 +91,7 @@ def llama():
 
     def step():
         model.reset()
-        model("The capital of France is", max_tokens=16, temperature=0)
+        model("The capital of France is", max_tokens=6, temperature=0)
     return step
 
 
@@ -200,6 +201,8 @@ def switched(step, seconds, segment):
 def main():
     step = CASES[sys.argv[1]]()
     step()
+    if "paused" in sys.argv and hasattr(ctypes.CDLL(None), "tvg_pause"):
+        ctypes.CDLL(None).tvg_pause()
     print("ready", flush=True)
     for line in sys.stdin:
         word, *numbers = line.split()

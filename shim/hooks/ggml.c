@@ -259,11 +259,11 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 static uint64_t mix_name(uint64_t hash, const char *name)
 {
     for (size_t at = 0; at < NAME_BYTES; at += 8) { /* bytes behind the terminator are left over from earlier names */
-        size_t length = strnlen(name + at, 8);
-        uint64_t word = 0;
-        memcpy(&word, name + at, length);
-        hash = mix(hash, word);
-        if (length < 8)
+        uint64_t word, zero;
+        memcpy(&word, name + at, sizeof word);
+        zero = (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+        hash = mix(hash, zero ? word & (((zero & -zero) >> 7) - 1) : word);
+        if (zero)
             break;
     }
     return hash;
@@ -322,26 +322,76 @@ static bool prepare(const void *graph, const void *code)
     return good;
 }
 
+/* A node that is to be recorded. */
+struct pending {
+    uint32_t op_id, weight;
+    const void *a, *b, *c;
+};
+
+/* False for a node that is not recorded. */
+static bool look_at(struct pending *pending, const void *at)
+{
+    struct tensor node, a, b;
+    if (!view(&node, at))
+        return false;
+    uint8_t class = class_of(node.op)->class;
+    if (class == SKIP || !lookup(&pending->op_id, &pending->weight, &node))
+        return false;
+    const void *first = source(&a, &node, 0) ? ggml.get_data(a.at) : NULL, *second = source(&b, &node, 1) ? ggml.get_data(b.at) : NULL;
+    bool product = class == MATMUL || class == MATMUL_ID;
+    pending->a = product ? second : first;
+    pending->b = product ? first : second;
+    pending->c = ggml.get_data(at);
+    return true;
+}
+
+/* A graph's tensors have left the caches while its weights were read: they are asked for some nodes ahead, and their operands a few nodes later. */
+static void fetch(const void *graph, int i, int count)
+{
+    enum { AHEAD = 8, OPERANDS_AHEAD = 4, LINE = 64 };
+    const char *node = i + AHEAD < count ? ggml.graph_node(graph, i + AHEAD) : NULL;
+    for (size_t at = 0; node && at < name_offset + LINE; at += LINE)
+        __builtin_prefetch(node + at);
+    const char *soon = i + OPERANDS_AHEAD < count ? ggml.graph_node(graph, i + OPERANDS_AHEAD) : NULL;
+    for (int j = 0; soon && j < 2; j++) {
+        const char *operand;
+        memcpy(&operand, soon + source_offset + (size_t)j * sizeof operand, sizeof operand);
+        __builtin_prefetch(operand);
+        __builtin_prefetch(operand + name_offset - 8);
+    }
+}
+
+enum { PENDING = 1 << 13 };
+static struct pending room[PENDING];
+static atomic_flag room_taken = ATOMIC_FLAG_INIT;
+
 void tvg_ggml_record_graph(const void *graph, uint64_t start, uint64_t end, const void *code)
 {
     if (!prepare(graph, code))
         return;
-    int count = ggml.graph_n_nodes(graph);
+    const int count = ggml.graph_n_nodes(graph);
+    const bool kept = count <= PENDING && !atomic_flag_test_and_set(&room_taken); /* else each node is looked at twice */
     struct tvg_share share = {start, end, 0, 0};
-    uint64_t at = start;
-    uint32_t op_id, weight;
-    struct tensor node;
-    for (int i = 0; i < count; i++)
-        if (view(&node, ggml.graph_node(graph, i)) && class_of(node.op)->class != SKIP && lookup(&op_id, &weight, &node))
-            share.total += weight;
+    struct pending one;
+    int found = 0;
     for (int i = 0; i < count; i++) {
-        if (!view(&node, ggml.graph_node(graph, i)) || class_of(node.op)->class == SKIP || !lookup(&op_id, &weight, &node))
+        fetch(graph, i, count);
+        if (!look_at(&one, ggml.graph_node(graph, i)))
             continue;
-        uint64_t until = tvg_share_next(&share, weight);
-        struct tensor a, b;
-        bool product = class_of(node.op)->class == MATMUL || class_of(node.op)->class == MATMUL_ID;
-        const void *first = source(&a, &node, 0) ? ggml.get_data(a.at) : NULL, *second = source(&b, &node, 1) ? ggml.get_data(b.at) : NULL;
-        tvg_op_record(op_id, at, until, product ? second : first, product ? first : second, ggml.get_data(node.at));
+        share.total += one.weight;
+        if (kept)
+            room[found++] = one;
+    }
+    uint64_t at = start;
+    for (int i = 0; i < (kept ? found : count); i++) {
+        if (kept)
+            one = room[i];
+        else if (!look_at(&one, ggml.graph_node(graph, i)))
+            continue;
+        uint64_t until = tvg_share_next(&share, one.weight);
+        tvg_op_record(one.op_id, at, until, one.a, one.b, one.c);
         at = until;
     }
+    if (kept)
+        atomic_flag_clear(&room_taken);
 }

@@ -238,8 +238,9 @@ static bool text_at(const void *string, bool shared, bool careful, struct tvg_or
         return false;
     text->at = (const char *)characters;
     text->length = shared ? ((const uintptr_t *)characters)[-3] : word[1];
-    return text->length < TEXT_MAX && (!careful || tvg_can_read((const void *)(characters & ~(uintptr_t)7), text->length + 9)) &&
-           strnlen(text->at, text->length + 1) == text->length;
+    if (text->length >= TEXT_MAX || !careful) /* proved before: a look at the end will do */
+        return text->length < TEXT_MAX && text->at[text->length] == 0;
+    return tvg_can_read((const void *)(characters & ~(uintptr_t)7), text->length + 9) && strnlen(text->at, text->length + 1) == text->length;
 }
 
 static bool is_identifier(struct tvg_ort_text text)
