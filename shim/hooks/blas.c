@@ -91,7 +91,7 @@ static struct arguments unpack_chars(const struct tvg_blas *blas, const struct t
     for (unsigned i = 0; blas->chars[i] != TVG_ROLE_END; i++)
         arg.has_types |= blas->chars[i] == TVG_ROLE_TYPEA;
     if (blas->gpu && arg.has_types)
-        arg.is_complex = tvg_type_info(tvg_cuda_type((uint8_t)arg.character[TVG_ROLE_TYPEA]))->is_complex;
+        arg.is_complex |= tvg_type_info(tvg_cuda_type((uint8_t)arg.character[TVG_ROLE_TYPEA]))->is_complex;
     /* pack size queries have no order */
     arg.row_major = arg.character[TVG_ROLE_ORDER] == 'R';
     return arg;
@@ -124,6 +124,17 @@ static bool one_of(char c, const char *set)
     return c != 0 && strchr(set, c) != NULL;
 }
 
+static bool has_role(const struct tvg_blas *blas, unsigned role)
+{
+    for (unsigned i = 0; blas->chars[i] != TVG_ROLE_END; i++)
+        if (blas->chars[i] == role)
+            return true;
+    for (unsigned i = 0; blas->dims[i] != TVG_ROLE_END; i++)
+        if (blas->dims[i] == role)
+            return true;
+    return false;
+}
+
 /* What BLAS itself checks before it computes. */
 static bool is_legal(const struct tvg_blas *blas, const struct arguments *arg)
 {
@@ -147,12 +158,14 @@ static bool is_legal(const struct tvg_blas *blas, const struct arguments *arg)
     bool ta = is_trans(c[TVG_ROLE_TRANSA]), tb = is_trans(c[TVG_ROLE_TRANSB]), t = is_trans(c[TVG_ROLE_TRANS]);
     switch (blas->kind) {
     case TVG_KIND_GEMMT:
+        if (has_role(blas, TVG_ROLE_TRANS)) /* syrkx: A and B lie alike */
+            return holds(arg, TVG_ROLE_LDA, t ? k : n, t ? n : k) && holds(arg, TVG_ROLE_LDB, t ? k : n, t ? n : k) && holds(arg, TVG_ROLE_LDC, n, n);
         m = n; /* fall through */
     case TVG_KIND_GEMM:
         return (c[TVG_ROLE_TRANSA] == 'P' || c[TVG_ROLE_PACKEDA] || holds(arg, TVG_ROLE_LDA, ta ? k : m, ta ? m : k)) &&
                (c[TVG_ROLE_TRANSB] == 'P' || c[TVG_ROLE_PACKEDB] || holds(arg, TVG_ROLE_LDB, tb ? n : k, tb ? k : n)) && holds(arg, TVG_ROLE_LDC, m, n);
     case TVG_KIND_SYMM: case TVG_KIND_HEMM:
-        return holds(arg, TVG_ROLE_LDA, order, order) && holds(arg, TVG_ROLE_LDB, m, n) && holds(arg, TVG_ROLE_LDC, m, n);
+        return (!has_role(blas, TVG_ROLE_LDA) || holds(arg, TVG_ROLE_LDA, order, order)) && holds(arg, TVG_ROLE_LDB, m, n) && holds(arg, TVG_ROLE_LDC, m, n);
     case TVG_KIND_SYRK: case TVG_KIND_HERK: case TVG_KIND_SYR2K: case TVG_KIND_HER2K: {
         bool hermitian = blas->kind == TVG_KIND_HERK || blas->kind == TVG_KIND_HER2K;
         bool second = blas->kind == TVG_KIND_SYR2K || blas->kind == TVG_KIND_HER2K;
@@ -191,6 +204,7 @@ static void describe_call(const struct tvg_entry *entry, const struct tvg_key *k
             op->type_a = op->type_b = tvg_cuda_type((uint8_t)arg->character[TVG_ROLE_TYPEA]);
             op->type_c = tvg_cuda_type((uint8_t)arg->character[TVG_ROLE_TYPEC]);
             op->type_compute = tvg_cublas_compute((uint8_t)arg->character[TVG_ROLE_COMPUTE], op->type_a);
+            op->name = tvg_cublas_emulation((uint8_t)arg->character[TVG_ROLE_COMPUTE]);
         }
     }
     if (op->library && (strstr(op->library, "ilp64") || strstr(op->library, "blas64")))
@@ -205,7 +219,7 @@ static void describe_call(const struct tvg_entry *entry, const struct tvg_key *k
     char a = c[TVG_ROLE_TRANSA] ? c[TVG_ROLE_TRANSA] : c[TVG_ROLE_TRANS], b = c[TVG_ROLE_TRANSB];
     if (is_trans(a))
         op->flags |= TVG_OP_TRANS_A;
-    if (is_trans(b))
+    if (is_trans(b) || (blas->kind == TVG_KIND_GEMMT && has_role(blas, TVG_ROLE_TRANS) && !is_trans(a)))
         op->flags |= TVG_OP_TRANS_B;
     if (arg->is_complex && (a == 'C' || a == 'R'))
         op->flags |= TVG_OP_CONJ_A;
@@ -273,7 +287,12 @@ void tvg_blas_describe(const struct tvg_entry *entry, const struct tvg_key *key,
             op->flags |= TVG_OP_DIMS_UNSURE; /* illegal in 32 bits; in 64 bits it may be the lower half of a size beyond 2^31 */
     if (s[TVG_ROLE_BATCH]) {
         op->batch = not_negative(s[TVG_ROLE_BATCH]);
-        op->flags |= blas->kind == TVG_KIND_GEMM ? TVG_OP_BATCH_POINTERS : TVG_OP_BATCH_STRIDED;
+        if (blas->kind == TVG_KIND_GEMM || blas->flags & TVG_OP_BATCH_POINTERS)
+            op->flags |= TVG_OP_BATCH_POINTERS;
+        else { /* distances are not kept: different operands is the usual case */
+            op->flags |= TVG_OP_BATCH_STRIDED;
+            op->stride_a = op->stride_b = op->stride_c = 1;
+        }
     }
     if (blas->kind == TVG_KIND_GBMV) {
         op->k = not_negative(s[TVG_ROLE_KL]) + not_negative(s[TVG_ROLE_KU]) + 1;
@@ -491,8 +510,14 @@ uint8_t tvg_cuda_type(unsigned type)
     static const uint8_t table[] = {
         [0] = TVG_TYPE_F32, [1] = TVG_TYPE_F64, [2] = TVG_TYPE_F16, [3] = TVG_TYPE_I8, [4] = TVG_TYPE_C64, [5] = TVG_TYPE_C128,
         [8] = TVG_TYPE_U8, [10] = TVG_TYPE_I32, [14] = TVG_TYPE_BF16, [16] = TVG_TYPE_I4, [18] = TVG_TYPE_U4, [20] = TVG_TYPE_I16,
+        [12] = TVG_TYPE_I32, [22] = TVG_TYPE_I16, [26] = TVG_TYPE_I64, /* unsigned */
         [24] = TVG_TYPE_I64, [28] = TVG_TYPE_F8_E4M3, [29] = TVG_TYPE_F8_E5M2, [33] = TVG_TYPE_F4_E2M1};
     return type < sizeof table ? table[type] : TVG_TYPE_NONE;
+}
+
+const char *tvg_cublas_emulation(unsigned compute)
+{
+    return compute == 78 ? "emulated by 9 bf16 products" : compute == 79 ? "emulated in fixed point" : NULL;
 }
 
 /* The type that multipliers work in. cuBLAS accumulates half types in f32 by default; what is priced is the unit that multiplies. Old code
@@ -506,7 +531,8 @@ uint8_t tvg_cublas_compute(unsigned compute, uint8_t storage)
     case 74: return TVG_TYPE_F16;  /* 32F_FAST_16F */
     case 75: return TVG_TYPE_BF16; /* 32F_FAST_16BF */
     case 77: return TVG_TYPE_TF32; /* 32F_FAST_TF32 */
-    case 70: case 71: return TVG_TYPE_F64;
+    case 70: case 71: case 79: return TVG_TYPE_F64;
+    case 78: return TVG_TYPE_F32; /* by nine products of bf16 */
     case 72: case 73: return TVG_TYPE_I8;
     case 0: return storage == TVG_TYPE_C64 ? TVG_TYPE_F32 : storage;
     case 1: return TVG_TYPE_F64;

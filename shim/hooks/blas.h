@@ -35,7 +35,7 @@ enum tvg_blas_bit {
 struct tvg_blas {
     uint16_t kind; /* enum tvg_kind */
     uint8_t type_a, type_b, type_c, type_compute;
-    uint8_t fortran;   /* characters are letters, there is no order */
+    uint8_t fortran;   /* characters are letters, there is no order (and cuBLAS's old interface) */
     uint8_t by_number; /* enumerations count from 0, column-major: cuBLAS, ATen */
     uint8_t gpu;
     uint8_t wide_int;  /* integers are 64 bits wide by name */
@@ -47,6 +47,8 @@ struct tvg_blas {
 /* The storage type behind a cudaDataType, and what a cublasComputeType computes in; TVG_TYPE_NONE when unknown. */
 uint8_t tvg_cuda_type(unsigned cuda_data_type);
 uint8_t tvg_cublas_compute(unsigned compute_type, uint8_t storage);
+/* What there is to say of a cublasComputeType that is no type of the hardware's: it is emulated; else NULL. */
+const char *tvg_cublas_emulation(unsigned compute_type);
 
 tvg_describe tvg_blas_describe;         /* one product */
 tvg_describe tvg_blas_describe_strided; /* keys of tvg_blas_pack_strided */
@@ -134,6 +136,14 @@ static inline bool tvg_zero_phalf(const void *value)
     memcpy(&bits, value, sizeof bits);
     return (bits & 0x7fff) == 0;
 }
+
+/* Complex numbers by value, as C has them. */
+struct tvg_complex64 {
+    float re, im;
+};
+struct tvg_complex128 {
+    double re, im;
+};
 
 /* Integers and characters behind Fortran's pointers. */
 static inline int64_t tvg_int32_at(const void *p)

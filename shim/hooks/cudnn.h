@@ -25,6 +25,8 @@ enum tvg_cudnn_direction { TVG_CUDNN_FORWARD, TVG_CUDNN_DATA, TVG_CUDNN_FILTER }
 void tvg_cudnn_convolution(struct tvg_op *op, enum tvg_cudnn_direction direction, const struct tvg_cudnn_tensor *x, const struct tvg_cudnn_tensor *w,
                            const struct tvg_cudnn_tensor *y);
 
+/* A function of the cuDNN that is loaded, or NULL. */
+void *tvg_cudnn_accessor(const char *name);
 /* Reads cuDNN's own tensor and filter descriptors through its accessors. False when there are none or they refuse. */
 bool tvg_cudnn_read_tensor(struct tvg_cudnn_tensor *tensor, const void *descriptor);
 bool tvg_cudnn_read_filter(struct tvg_cudnn_tensor *tensor, const void *descriptor);

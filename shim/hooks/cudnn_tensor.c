@@ -31,21 +31,27 @@ typedef int get_filter(const void *descriptor, int most, int *type, int *format,
 static _Atomic(get_tensor *) tensor_of;
 static _Atomic(get_filter *) filter_of;
 
+void *tvg_cudnn_accessor(const char *name)
+{
+    static const char *const names[] = {"libcudnn.so.9", "libcudnn.so.8", "libcudnn.so"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        void *handle = dlopen(names[i], RTLD_LAZY | RTLD_NOLOAD), *found = handle ? dlsym(handle, name) : NULL;
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
 static bool prepare(void)
 {
     if (atomic_load_explicit(&filter_of, memory_order_acquire))
         return true;
-    static const char *const names[] = {"libcudnn.so.9", "libcudnn.so.8", "libcudnn.so"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        void *handle = dlopen(names[i], RTLD_LAZY | RTLD_NOLOAD);
-        void *tensor = handle ? dlsym(handle, "cudnnGetTensorNdDescriptor") : NULL, *filter = handle ? dlsym(handle, "cudnnGetFilterNdDescriptor") : NULL;
-        if (!tensor || !filter)
-            continue;
-        atomic_store(&tensor_of, TVG_FUNCTION(get_tensor, tensor));
-        atomic_store_explicit(&filter_of, TVG_FUNCTION(get_filter, filter), memory_order_release);
-        return true;
-    }
-    return false;
+    void *tensor = tvg_cudnn_accessor("cudnnGetTensorNdDescriptor"), *filter = tvg_cudnn_accessor("cudnnGetFilterNdDescriptor");
+    if (!tensor || !filter)
+        return false;
+    atomic_store(&tensor_of, TVG_FUNCTION(get_tensor, tensor));
+    atomic_store_explicit(&filter_of, TVG_FUNCTION(get_filter, filter), memory_order_release);
+    return true;
 }
 
 static bool fill(struct tvg_cudnn_tensor *tensor, int status, int type, int rank, const int *dims)

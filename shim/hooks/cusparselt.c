@@ -159,3 +159,18 @@ TVG_HOOK_BODY int tvg_hook_cusparseLtMatmul(const void *handle, const void *plan
 {
     TVG_GPU_STATUS_BODY(TVG_FUNCTION(product, target)(handle, plan, alpha, a, b, beta, c, d, space, streams, count), slot_of(&call, entry, caller, plan), a, b, d);
 }
+
+/* Tries the plan's algorithms on the operands: as many products as it likes. */
+typedef int search(const void *handle, void *plan, const void *alpha, const void *a, const void *b, const void *beta, const void *c, void *d, void *space, void *streams,
+                   int32_t count);
+search tvg_hook_cusparseLtMatmulSearch;
+TVG_HOOK_BODY int tvg_hook_cusparseLtMatmulSearch(const void *handle, void *plan, const void *alpha, const void *a, const void *b, const void *beta, const void *c, void *d,
+                                                  void *space, void *streams, int32_t count)
+{
+    TVG_TAKE_ENTRY(entry);
+    int saved = errno;
+    tvg_recording_begin();
+    tvg_note("found-not-catchable", entry->name, "tries algorithms an unknown number of times: its kernels are recorded, its FLOP are not known");
+    errno = saved;
+    return TVG_FUNCTION(search, tvg_target(entry, __builtin_return_address(0)))(handle, plan, alpha, a, b, beta, c, d, space, streams, count);
+}

@@ -30,6 +30,10 @@ TVG_HOT bool tvg_gpu_call_ran(const struct tvg_entry *entry, int status)
  * their own. STATUS is 0 unless `returned` is an error. UNLESS is asked when it ran and is true when nothing is to be recorded now. A, B, C: operands. */
 #define TVG_GPU_BODY(type, RUN, SLOT, STATUS, UNLESS, A, B, C)                                                                       \
     TVG_TAKE_ENTRY(entry);                                                                                                           \
+    TVG_GPU_REST(type, RUN, SLOT, STATUS, UNLESS, A, B, C)
+
+/* The same behind TVG_TAKE_ENTRY(entry). */
+#define TVG_GPU_REST(type, RUN, SLOT, STATUS, UNLESS, A, B, C)                                                                       \
     void *const caller = __builtin_return_address(0), *const target = tvg_target(entry, caller);                                     \
     struct tvg_call call __attribute__((cleanup(tvg_call_release)));                                                                 \
     if (!tvg_call_begin(&call, __builtin_frame_address(0)))                                                                          \

@@ -118,6 +118,8 @@ static const char *c_type(const struct line *line, const struct argument *arg, c
 {
     if (arg->array || line->fortran || arg->role->class == POINTER)
         return "const void *";
+    if (arg->role->class == SCALAR && type->scalar[0] == 'c' && line->convention == CUBLAS)
+        return type->scalar[1] == '6' ? "struct tvg_complex64 " : "struct tvg_complex128 ";
     if (arg->role->class == SCALAR && type->scalar[0] != 'h')
         return type->scalar[0] == 'c' ? "const void *" : type->scalar[0] == 'f' ? "float " : "double ";
     if (arg->role->class == REAL_SCALAR)
@@ -132,7 +134,7 @@ static void print_zero_test(const struct line *line, const struct argument *arg,
     if (type->scalar[0] == 'h')
         printf("tvg_zero_%shalf(%s)", line->fortran ? "p" : "", arg->name);
     else if (arg->role->class == SCALAR && is_complex)
-        printf("tvg_zero_pc%s(%s)", single ? "64" : "128", arg->name);
+        printf("tvg_zero_pc%s(%s%s)", single ? "64" : "128", line->convention == CUBLAS ? "&" : "", arg->name);
     else
         printf("tvg_zero_%sf%s(%s)", line->fortran ? "p" : "", single ? "32" : "64", arg->name);
 }
@@ -168,6 +170,10 @@ static void print_upper(const char *text)
         putchar(toupper((unsigned char)*text));
 }
 
+/* Options of a line that always hold for its ops. */
+static const struct { const char *word, *constant; } op_flags[] = {
+    {"three_m", "TVG_OP_THREE_M"}, {"row_major", "TVG_OP_ROW_MAJOR"}, {"pointers", "TVG_OP_BATCH_POINTERS"}, {"written", "TVG_OP_BETA_ZERO"}};
+
 static void print_constants(const struct line *line, const struct element_type *type, const char *body, bool wide)
 {
     printf("static const struct tvg_blas detail_%s = {.kind = TVG_KIND_", body);
@@ -189,8 +195,11 @@ static void print_constants(const struct line *line, const struct element_type *
     for (int i = 0; i < line->arg_count; i++)
         if (line->args[i].role->class == DIMENSION)
             printf("TVG_ROLE_%s, ", line->args[i].role->constant);
-    printf("0}, .flags = 0%s%s%s};\n", wide ? " | TVG_OP_ILP64" : "", has_flag(line, "three_m") ? " | TVG_OP_THREE_M" : "",
-           has_flag(line, "row_major") ? " | TVG_OP_ROW_MAJOR" : "");
+    printf("0}, .flags = 0%s", wide ? " | TVG_OP_ILP64" : "");
+    for (size_t i = 0; i < sizeof op_flags / sizeof *op_flags; i++)
+        if (has_flag(line, op_flags[i].word))
+            printf(" | %s", op_flags[i].constant);
+    printf("};\n");
 }
 
 static void print_word0(const struct line *line, const struct element_type *type)
@@ -323,10 +332,10 @@ static void print_body(const struct line *line, const struct element_type *type,
         }
         printf("};\n");
     }
-    bool status = line->convention == CUBLAS; /* a call that returns an error computed nothing */
-    printf("    %s;\n    %sTVG_FUNCTION(real_%s, target)(", status ? "tvg_gpu_call_begin(&call, slot)" : "call.start = tvg_now()", kept, body);
+    bool gpu = line->convention == CUBLAS; /* a call that returns an error computed nothing */
+    printf("    %s;\n    %sTVG_FUNCTION(real_%s, target)(", gpu ? "tvg_gpu_call_begin(&call, slot)" : "call.start = tvg_now()", kept, body);
     print_parameters(line, type, false);
-    printf(");\n    if (%sTVG_LIKELY(slot != NULL))\n        tvg_call_end(&call, slot", status ? "tvg_gpu_call_ran(entry, (int32_t)result) && " : "");
+    printf(");\n    if (%sTVG_LIKELY(slot != NULL))\n        tvg_call_end(&call, slot", !gpu ? "" : line->returns ? "tvg_gpu_call_ran(entry, (int32_t)result) && " : "tvg_gpu_call_ran(entry, 0) && ");
     for (char operand = 'a'; operand <= 'c'; operand++) {
         if (groups)
             printf(", first[%d]", operand - 'a');
@@ -512,7 +521,7 @@ static void expand(const struct line *line, const struct element_type *type)
     for (int wide = 0; wide < 2; wide++) {
         char body[NAME_MAX_LENGTH + 16];
         bool printed = false;
-        snprintf(body, sizeof body, "%s%s_%d", name, line->fortran ? "_fortran" : "", wide ? 64 : 32);
+        snprintf(body, sizeof body, "%s%s_%d", name, line->fortran ? "_fortran" : has_flag(line, "letters") ? "_letters" : "", wide ? 64 : 32);
         for (int i = 0; i < spelling_count[line->convention]; i++) {
             const struct spelling *spelling = &spellings[line->convention][i];
             if (spelling->wide != wide)

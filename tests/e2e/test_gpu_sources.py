@@ -53,7 +53,7 @@ def test_what_a_graph_captured_counts_once_for_each_replay(stand_ins, tmp_path):
 
 
 def test_calls_with_hooks_of_their_own(stand_ins, tmp_path):
-    result = run_under_shim([stand_ins / "calls"], tmp_path, env={"LD_LIBRARY_PATH": stand_ins}, check=False)
+    result = run_under_shim([stand_ins / "calls"], tmp_path, env={"LD_LIBRARY_PATH": stand_ins, "TVG_OPS": "all"}, check=False)
     assert result.returncode == 0 and result.stdout == "done\n", result.stderr
     ops = {(op["function"], op["m"]): op for op in report(result.trace)["ops"] if op["count"]}
     f = lambda function, m=0: ops[(function, m)]
@@ -71,6 +71,17 @@ def test_calls_with_hooks_of_their_own(stand_ins, tmp_path):
     assert sparse["flop"] == 128 * 32 * 64  # half of the dense product
     assert sparse["bytes"] == 128 * 64 * 2 // 2 + 128 * 64 // 8 + 64 * 32 * 2 + 128 * 32 * 2
     assert ("failed-call", "ncclAllReduce") in notes(result.trace)
+    attention = f("cudnnBackendExecute")
+    assert attention["count"] == 4 and attention["flop"] == 4 * 2 * 2 * 3 * (16 * 17 // 2) * 2 * 64  # a row sees itself and what is before it
+    assert attention["bytes"] == 4 * 4 * 2 * 2 * 3 * 16 * 64 and attention["seconds"] == pytest.approx(4 * 60e-6)
+    assert f("cudnnBackendPopulateCudaGraph")["count"] == 4 and f("cudnnBackendPopulateCudaGraph")["flop"] == attention["flop"]  # once for each replay
+    assert f("cudnnBatchNormalizationForwardInference")["bytes"] == 2 * 4 * 120
+    assert f("cublasSgemvBatched", 12)["flop"] == 7 * 2 * 12 * 13
+    assert f("cublasSgemvBatched", 12)["bytes"] == 7 * 4 * (12 * 13 + 13 + 2 * 12)
+    assert f("cublasHSSgemvStridedBatched", 20)["bytes"] == 5 * (2 * 20 * 30 + 2 * 30 + 2 * 4 * 20)
+    said = notes(result.trace)
+    assert ("unknown-version", "cudnnBackendExecute") in said and ("failed-call", "cudnnBackendExecute") not in said  # what is no plan is not ours to judge
+    assert ("found-not-catchable", "cudnnMultiHeadAttnForward") in said and not [note for note in said if note[0] == "limit"]
 
 
 def test_the_meter_is_the_total(stand_ins, tmp_path):

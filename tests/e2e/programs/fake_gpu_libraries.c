@@ -1,6 +1,8 @@
-/* Stand-ins for NCCL, cuSPARSELt and cuDNN's direct calls: each launches one kernel named after the call; descriptors hold what the accessors give. */
+/* Stand-ins for NCCL, cuSPARSELt, cuDNN and batched products of cuBLAS: each launches one kernel named after the call; descriptors hold what the accessors
+ * give. cuDNN's graphs are taken as they come: a descriptor is a number, heuristics give back what they are handed. */
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fake_gpu.h"
@@ -92,5 +94,60 @@ int cusparseLtMatmul(const void *handle, const void *plan, const void *alpha, co
 {
     (void)handle, (void)plan, (void)alpha, (void)a, (void)b, (void)beta, (void)c, (void)d, (void)space, (void)streams, (void)n;
     fake_cupti_launch("sm90_sparse_gemm", 30000, 64);
+    return 0;
+}
+
+int cudnnBackendCreateDescriptor(int kind, void **descriptor) { (void)kind; return (*descriptor = malloc(64)) ? 0 : 1; }
+int cudnnBackendDestroyDescriptor(void *descriptor) { free(descriptor); return 0; }
+int cudnnBackendSetAttribute(void *descriptor, int name, int type, int64_t count, const void *values)
+{
+    (void)descriptor, (void)name, (void)type, (void)count, (void)values;
+    return 0;
+}
+int cudnnBackendGetAttribute(const void *descriptor, int name, int type, int64_t requested, int64_t *count, void *values)
+{
+    (void)descriptor, (void)name, (void)type, (void)requested, (void)values;
+    *count = 1;
+    return 0;
+}
+int cudnnBackendExecute(void *handle, void *plan, void *pack)
+{
+    (void)handle, (void)pack;
+    if (!plan)
+        return 2000;
+    fake_cupti_launch("cudnn_generated_fort_native_sdpa", 60000, 64);
+    return 0;
+}
+int cudnnBackendPopulateCudaGraph(void *handle, void *plan, void *pack, void *graph)
+{
+    (void)handle, (void)plan, (void)pack, (void)graph;
+    fake_cupti_capture(1);
+    fake_cupti_launch("cudnn_node", 0, 64);
+    fake_cupti_capture(0);
+    return 0;
+}
+int cudnnBatchNormalizationForwardInference(void *handle, int mode, const void *alpha, const void *beta, const void *x_of, const void *x, const void *y_of, void *y,
+                                            const void *of, const void *scale, const void *bias, const void *mean, const void *variance, double epsilon)
+{
+    (void)handle, (void)mode, (void)alpha, (void)beta, (void)x_of, (void)x, (void)y_of, (void)y, (void)of, (void)scale, (void)bias, (void)mean;
+    if (epsilon != 1e-5 || variance != alpha) /* the last one in memory, and the one in a register */
+        return 3;
+    fake_cupti_launch("bn_fw_inf", 5000, 64);
+    return 0;
+}
+int cudnnMultiHeadAttnForward(void *handle, const void *attention, int at) { (void)handle, (void)attention, (void)at; return 0; }
+int cublasSgemvBatched(void *handle, int trans, int m, int n, const float *alpha, const void *a, int lda, const void *x, int incx, const float *beta, void *y, int incy,
+                       int batch)
+{
+    (void)handle, (void)trans, (void)m, (void)n, (void)alpha, (void)a, (void)lda, (void)x, (void)incx, (void)beta, (void)y, (void)incy, (void)batch;
+    fake_cupti_launch("gemvNSP_kernel", 5000, 64);
+    return 0;
+}
+int cublasHSSgemvStridedBatched(void *handle, int trans, int m, int n, const float *alpha, const void *a, int lda, long long stridea, const void *x, int incx,
+                                long long stridex, const float *beta, void *y, int incy, long long stridey, int batch)
+{
+    (void)handle, (void)trans, (void)m, (void)n, (void)alpha, (void)a, (void)lda, (void)stridea, (void)x, (void)incx, (void)stridex, (void)beta, (void)y, (void)incy,
+        (void)stridey, (void)batch;
+    fake_cupti_launch("gemvNSP_kernel", 5000, 64);
     return 0;
 }
