@@ -66,7 +66,7 @@ static const char *const kinds[TVG_KIND_COUNT] = {
     [TVG_KIND_ELEMENTWISE] = "elementwise", [TVG_KIND_REDUCE] = "reduce", [TVG_KIND_POOL] = "pool", [TVG_KIND_EMBEDDING] = "embedding",
     [TVG_KIND_ROPE] = "rope", [TVG_KIND_QUANTIZE] = "quantize", [TVG_KIND_DEQUANTIZE] = "dequantize", [TVG_KIND_COPY] = "copy",
     [TVG_KIND_TRANSPOSE] = "transpose", [TVG_KIND_MEMSET] = "memset", [TVG_KIND_COLLECTIVE] = "collective", [TVG_KIND_KERNEL] = "kernel",
-    [TVG_KIND_SYNC] = "sync", [TVG_KIND_GRAPH] = "graph",
+    [TVG_KIND_SYNC] = "sync", [TVG_KIND_GRAPH] = "graph", [TVG_KIND_LAPACK] = "lapack",
 };
 
 static const char *const nets[TVG_NET_COUNT] = {"none", "symbol", "dlsym", "inline", "vtable", "activity"};

@@ -61,6 +61,7 @@ enum tvg_kind {
     TVG_KIND_COLLECTIVE, /* all-reduce, all-gather...: bytes, no FLOP */
     TVG_KIND_KERNEL,     /* a device kernel that no library call explains */
     TVG_KIND_SYNC, TVG_KIND_GRAPH,
+    TVG_KIND_LAPACK,     /* a factorization, a solution or an inverse of A(m,n) or A(m,m); solutions: of n right sides; orgqr: k reflectors */
     TVG_KIND_COUNT
 };
 const char *tvg_kind_name(unsigned kind);          /* never NULL; "other" out of range */

@@ -180,6 +180,7 @@ const char *tvg_op_class(const struct tvg_op *op)
     case TVG_KIND_PACK: case TVG_KIND_COPY: case TVG_KIND_TRANSPOSE: case TVG_KIND_MEMSET: case TVG_KIND_QUANTIZE: case TVG_KIND_DEQUANTIZE:
         return "copies, packing";
     case TVG_KIND_COLLECTIVE: return "collectives";
+    case TVG_KIND_LAPACK: return "factorize, solve";
     case TVG_KIND_KERNEL: return "other kernels";
     case TVG_KIND_OTHER: case TVG_KIND_SYNC: case TVG_KIND_GRAPH: return "other ops";
     default: return "matrix-vector";

@@ -397,22 +397,19 @@ static bool take_option(char *rest, const char *option)
     return true;
 }
 
-static bool take_all(char *rest)
+/* What a line ends with: "+all", and for hooks "+spelled". */
+static bool take_all(char *rest, bool *spelled)
 {
     bool all = take_option(rest, "+all");
+    if (spelled)
+        *spelled = take_option(rest, "+spelled");
     if (strchr(rest, '+'))
         fail("no such option", strchr(rest, '+'));
     return all;
 }
 
-/* hook NAME BODY [DESCRIBE] [+all]: the call is no product whose arguments make the op; a body written by hand (shim/hooks) stands for it. */
-static void read_hook(char **rest)
+static void print_hook(const char *name, const char *body, const char *describe, bool all)
 {
-    bool all = take_all(*rest);
-    const char *name = strtok_r(NULL, " \t\n", rest), *body = name ? strtok_r(NULL, " \t\n", rest) : NULL;
-    const char *describe = body ? strtok_r(NULL, " \t\n", rest) : NULL;
-    if (!body || (describe && strtok_r(NULL, " \t\n", rest)))
-        fail("hook NAME BODY [DESCRIBE] [+all]", name);
     for (int i = 0; i < seen_count; i++)
         if (strcmp(seen[i], name) == 0)
             fail("spelled twice", name);
@@ -431,6 +428,36 @@ static void read_hook(char **rest)
                number, body);
     }
     number++;
+}
+
+static void print_spelled_hook(const char *name, const char *body, const char *describe, bool all)
+{
+    char symbol[NAME_MAX_LENGTH];
+    for (int i = 0; i < spelling_count[convention]; i++) {
+        spell(symbol, sizeof symbol, spellings[convention][i].pattern, name);
+        print_hook(symbol, body, describe, all);
+    }
+}
+
+/* hook NAME BODY [DESCRIBE] [+all] [+spelled]: the call is no product whose arguments make the op; a body written by hand (shim/hooks) stands for it. +spelled:
+ * a name for each spelling of the convention, and for each letter where NAME begins with some in brackets: [sd]gesv. */
+static void read_hook(char **rest)
+{
+    bool spelled, all = take_all(*rest, &spelled);
+    const char *name = strtok_r(NULL, " \t\n", rest), *body = name ? strtok_r(NULL, " \t\n", rest) : NULL;
+    const char *describe = body ? strtok_r(NULL, " \t\n", rest) : NULL, *close = name ? strchr(name, ']') : NULL;
+    char one[NAME_MAX_LENGTH];
+    if (!body || (describe && strtok_r(NULL, " \t\n", rest)) || (spelled && (name[0] == '[') != (close != NULL)))
+        fail("hook NAME BODY [DESCRIBE] [+all] [+spelled]", name);
+    if (!spelled)
+        print_hook(name, body, describe, all);
+    else if (!close)
+        print_spelled_hook(name, body, describe, all);
+    else
+        for (const char *letter = name + 1; letter < close; letter++) {
+            snprintf(one, sizeof one, "%c%s", *letter, close + 1);
+            print_spelled_hook(one, body, describe, all);
+        }
 }
 
 /* inline NAME BODY|- [+all]: patched in the libraries named by the last `libraries` line, or only found there. */
@@ -459,7 +486,7 @@ static void print_rule(struct rule rule)
 
 static void read_inline(char **rest)
 {
-    bool described = take_option(*rest, "+described"), all = take_all(*rest);
+    bool described = take_option(*rest, "+described"), all = take_all(*rest, NULL);
     const char *name = strtok_r(NULL, " \t\n", rest), *body = name ? strtok_r(NULL, " \t\n", rest) : NULL;
     const char *mark = name ? strchr(name, '?') : NULL, *word = body ? strtok_r(NULL, " \t\n", rest) : NULL;
     if (!body || !mark != !word)
@@ -485,7 +512,7 @@ static void read_inline(char **rest)
  * override CLASS SLOT BODY WITNESS [+all]  in the first slot from that one on where CLASS has a function other than WITNESS's */
 static void read_vtable(const char *keyword, char **rest)
 {
-    bool all = take_all(*rest), override = strcmp(keyword, "override") == 0;
+    bool all = take_all(*rest, NULL), override = strcmp(keyword, "override") == 0;
     const char *name = strtok_r(NULL, " \t\n", rest), *slot = name ? strtok_r(NULL, " \t\n", rest) : NULL;
     const char *body = slot ? strtok_r(NULL, " \t\n", rest) : NULL, *more = body ? strtok_r(NULL, " \t\n", rest) : NULL;
     if (!body || (override && !more) || strtok_r(NULL, " \t\n", rest))
