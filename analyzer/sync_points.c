@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Device times are turned into the host's by the driver, to within some microseconds. */
-static const uint64_t CLOCKS_NS = 50000;
+static const uint64_t CLOCKS_NS = 50000, COPIES_NS = 2000; /* a copy that nobody waits for has not begun so soon after its call */
 
 /* Lists of points of one use each, in order of group and time. */
 enum use { BEHIND_STREAM, BEHIND_DEVICE, BEFORE_STREAM, ITS_COPY, ITS_GRAPH, RECORDINGS, USES };
@@ -182,7 +182,7 @@ bool tvg_sync_point_waited(const struct tvg_sync_point *point)
 {
     uint64_t start = point->call.start_ns, end = start + point->call.duration_ns;
     return point->call.kind < TVG_SYNC_RECORD && point->last.end_ns > start && point->last.end_ns <= end + CLOCKS_NS &&
-           (point->call.kind != TVG_SYNC_COPY || point->last.end_ns <= end);
+           (point->call.kind != TVG_SYNC_COPY || point->last.end_ns <= end + COPIES_NS);
 }
 
 bool tvg_sync_point_orders(const struct tvg_sync_point *point)
