@@ -182,8 +182,8 @@ static void add_gaps(struct tvg_gpu *gpu, const struct tvg_sampled_card *card, d
     double work = card->more_seconds + card->more_transfer_seconds, before = gpu->kernel_seconds;
     gpu->last_ns = fmax(gpu->last_ns, end_ns);
     double span = (gpu->last_ns - gpu->first_ns) * 1e-9;
-    gpu->kernels += (uint64_t)llround(card->more_kernels);
-    gpu->transfers += (uint64_t)llround(card->more_transfers);
+    gpu->kernels += (uint64_t)llround(fmin(card->more_kernels, 1e15));
+    gpu->transfers += (uint64_t)llround(fmin(card->more_transfers, 1e15));
     gpu->kernel_seconds += card->more_seconds;
     gpu->transfer_seconds += card->more_transfer_seconds;
     gpu->caused_seconds += card->more_caused_seconds;

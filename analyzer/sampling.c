@@ -243,8 +243,8 @@ static double error_of(const struct scale *scale, const double seconds[GROUPS], 
 static void add(struct tvg_gpu_activity *at, const struct sums *sums, double factor, struct tvg_sampled_card *card, bool transfer)
 {
     double count = sums->count * factor, seconds = sums->seconds * factor;
-    at->count += (uint64_t)llround(count);
-    at->replays += (uint64_t)llround(sums->replays * factor);
+    at->count += (uint64_t)llround(fmin(count, 1e15));
+    at->replays += (uint64_t)llround(fmin(sums->replays * factor, 1e15));
     at->seconds += seconds;
     at->bytes += sums->bytes * factor;
     *(transfer ? &card->more_transfers : &card->more_kernels) += count;

@@ -62,7 +62,7 @@ struct kernel_slot {
     bool used;
 };
 static struct kernel_slot *kernel_cache;
-static uint64_t dropped_records, kernels_decoded;
+static uint64_t dropped_records, launched_kernels, replayed_kernels;
 
 static void on_request(uint8_t **buffer, size_t *size, size_t *max_records)
 {
@@ -125,7 +125,8 @@ static void put_activity(struct tvg_kernel *row, uint32_t correlation, uint64_t 
         tvg_windows_outside(row->start_ns);
         return;
     }
-    kernels_decoded += kernel;
+    launched_kernels += kernel && !node;
+    replayed_kernels += kernel && node;
     if (node) {
         bool first;
         row->cause = tvg_node_cause(node, &first);
@@ -223,7 +224,7 @@ static void on_complete(void *context, uint32_t stream, uint8_t *buffer, size_t 
             take_record(record);
         for (uint32_t device = 0; device < DEVICES; device++)
             write_rows(device);
-        tvg_windows_decoded(kernels_decoded);
+        tvg_windows_decoded(launched_kernels, replayed_kernels);
         size_t dropped = 0;
         if (cupti.GetNumDroppedRecords && cupti.GetNumDroppedRecords(context, stream, &dropped) == CUPTI_OK && dropped) {
             dropped_records += dropped;

@@ -36,8 +36,8 @@ void tvg_windows_end(void);
 
 /* Whether there was a gap yet: from then on a kernel whose launch is not known lies in no window. */
 bool tvg_windows_begun(void);
-/* What the decoder found: `count` kernels so far; one that was launched in no window and began at `start_ns`. */
-void tvg_windows_decoded(uint64_t count);
+/* What the decoder found: `launched` kernels so far and `replayed` ones of graphs; one that was launched in no window and began at `start_ns`. */
+void tvg_windows_decoded(uint64_t launched, uint64_t replayed);
 void tvg_windows_outside(uint64_t start_ns);
 
 /* A launch of a kernel or of a graph of them, by a hook: a few ns. */
