@@ -28,17 +28,15 @@ CASES = {
 SLOWDOWN, MODEL = 2.0, 10.0  # per cent that pass
 
 
-class Arms:
-    """Ways to record a case: name -> (worker's arm, seconds of a measurement, rounds, environment, bound)."""
-
-    def __init__(self, options):
-        self.table = {"recording every kernel": ("shim", 0.15, options.rounds, {"TVG_KERNELS": "all"}, None)}
-        if b"TVG_KERNELS\0" in gpu_lib.SHIM.read_bytes():  # the setting, not a name of debug information
-            # a window and the gap behind it must fit into a measurement several times
-            self.table["recording windows of kernels"] = ("shim", 1.0, max(4, options.rounds // 2), {"TVG_KERNELS": "windows"}, SLOWDOWN)
-        else:
-            self.table["recording every kernel"] = (*self.table["recording every kernel"][:4], SLOWDOWN)
-        self.table["torch.profiler"] = ("profiler", 0.15, options.rounds, None, None)
+def arms(options):
+    """Ways to record a case: name -> (worker's arm, its timing, rounds, environment, bound)."""
+    brief = ["--measure", "0.15"]
+    # By default kernels are recorded in windows where they are many, behind 5 s in which all are. A measurement holds several windows, and the one that opens
+    # when the recording goes on is not in it.
+    default = ["--settle", "0.5", "--measure", "0.3", "--lead", "0.1"] if options.small else ["--settle", "6.5", "--measure", "1.5", "--lead", "0.5"]
+    return {"recorded by default": ("shim", default, max(4, options.rounds // 2), {"TVG_KERNELS": "auto"}, SLOWDOWN),
+            "recording every kernel": ("shim", brief, options.rounds, {"TVG_KERNELS": "all"}, None),
+            "torch.profiler": ("profiler", brief, options.rounds, None, None)}
 
 
 def show(figure, value, unit, bound, compared_with, interval=None):
@@ -53,9 +51,9 @@ def fail(figure, why):
 
 
 def slow_down(case, arm, settings, options, sizes):
-    kind, measure, rounds, environment, bound = settings
+    kind, timing, rounds, environment, bound = settings
     name, way = CASES[case]
-    command = [gpu_lib.PYTHON, WORKER, name, "--way", way, "--arm", kind, "--rounds", str(rounds), "--measure", str(measure), *sizes]
+    command = [gpu_lib.PYTHON, WORKER, name, "--way", way, "--arm", kind, "--rounds", str(rounds), *timing, *sizes]
     with tempfile.TemporaryDirectory(prefix="tvg-bench.") as folder:
         if environment is None:
             done = gpu_lib.run([str(word) for word in command], env=gpu_lib.clean_environment(**gpu_lib.ENVIRONMENT), timeout=options.longest)
@@ -108,7 +106,7 @@ def main():
     for case in CASES:
         if options.only and options.only not in case or options.device == "cpu" and CASES[case][1] == "graph":
             continue
-        for arm, settings in Arms(options).table.items():
+        for arm, settings in arms(options).items():
             if f'"{case}, {arm}, slow-down"' not in known:
                 late(case, arm, began, options) or attempt(slow_down, case, arm, settings, options, sizes)
         if f'"{case}, modelled energy' not in known and options.device == "cuda":

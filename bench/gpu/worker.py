@@ -46,6 +46,8 @@ def main():
     parser.add_argument("--arm", choices=["shim", "profiler"], required=True)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--measure", type=float, default=0.15, help="seconds of one measurement")
+    parser.add_argument("--settle", type=float, default=0, help="seconds of recording before the first round")
+    parser.add_argument("--lead", type=float, default=0, help="seconds behind each switch that are not measured")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args()
@@ -57,14 +59,18 @@ def main():
             one()
         workloads.synchronize(options.device)
         return (time.perf_counter() - began) / passes
-    passes = max(3, int(options.measure / min(seconds_a_pass(3) for _ in range(3))))
+    shortest = min(seconds_a_pass(3) for _ in range(3))
+    passes, lead = max(3, int(options.measure / shortest)), max(2, int(options.lead / shortest))
+    settled = time.perf_counter() + options.settle
+    while time.perf_counter() < settled:
+        seconds_a_pass(passes)
     switch = (Shim if options.arm == "shim" else Profiler)(options.device)
     pairs = []
     for number in range(options.rounds + 1):
         times = {}
         for on in (False, True) if number % 2 else (True, False):  # whichever comes second has the warmer card: that side takes turns
             switch.on() if on else switch.off()
-            seconds_a_pass(2)  # what switching itself costs is not a pass's
+            seconds_a_pass(lead)  # what switching itself costs is not a pass's
             times[on] = seconds_a_pass(passes)
             if on:
                 switch.off()

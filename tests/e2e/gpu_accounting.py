@@ -35,6 +35,7 @@ def add_up(path, within=None):
 
 
 def bytes_a_row(path):
-    """What a kernel costs in the trace: rows of activity and of host calls, over rows. What a run has once (names, manifest, meter) is not in it."""
-    lengths, rows = trace_blocks.lengths(path), sum(1 for _ in trace_blocks.kernels(path))
-    return (lengths.get(trace_blocks.KERNELS, 0) + lengths.get(trace_blocks.OPS, 0)) / rows if rows else 0.0
+    """What a kernel costs in the trace: rows of activity, of host calls and of waits, over rows of activity. What a run has once (names, manifest) or by
+    time (the meter) is not in it."""
+    lengths, rows = trace_blocks.lengths(path), len(trace_blocks.kernels(path))
+    return sum(lengths.get(kind, 0) for kind in (trace_blocks.KERNELS, trace_blocks.OPS, trace_blocks.SYNC)) / rows if rows else 0.0

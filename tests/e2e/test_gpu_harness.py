@@ -6,8 +6,10 @@ import tarfile
 import pytest
 
 import gpu_accounting
+import test_gpu_sync
 import trace_blocks
 from test_gpu_sources import stand_ins  # noqa: F401  (the fixture)
+from test_gpu_sync import host  # noqa: F401  (the fixture)
 from tvg_testlib import BUILD, ROOT, run, run_under_shim
 
 sys.path.insert(0, str(ROOT / "tests" / "gpu"))
@@ -78,6 +80,17 @@ def test_rows_of_a_stand_in_are_added_up(stand_ins, tmp_path):  # noqa: F811
     assert gpu_accounting.window(trace) is None
     first = trace_blocks.kernels(trace)[0]["launch"]
     assert gpu_accounting.add_up(trace, (first, first))["kernels"] == 1
+
+
+def test_waits_are_read_as_the_analyzer_reads_them(host, tmp_path):  # noqa: F811
+    trace = test_gpu_sync.record(host, tmp_path, "rules").trace
+    kinds = ["", "stream", "event", "context", "copy", "free", "record", "stream-wait"]
+    found = [(kinds[row["kind"]], row["tid"], row["duration"], row["event"]) for row in trace_blocks.waits(trace)]
+    assert found == [(row["kind"], row["thread"], row["duration_ns"], row.get("event", 0)) for row in test_gpu_sync.rows(trace)] and len(found) > 10
+
+
+def test_a_trace_without_waits_says_so():
+    assert trace_blocks.waits(ROOT / "tests" / "fixtures" / "gpu" / "cupy-h100.tvg") is None
 
 
 def test_the_independent_lz4_reader():

@@ -2,11 +2,10 @@
 
 Knows nothing of checksums (tvg check does); enough msgpack for the maps of version 1. kernels() gives GPU activity row by row.
 """
-import ctypes
 import pathlib
 import struct
 
-OPS, DICT, MANIFEST, COVERAGE, ENERGY, COUNTERS, STACKS, MARK, THREAD, LOST, KERNELS, END = range(1, 13)
+OPS, DICT, MANIFEST, COVERAGE, ENERGY, COUNTERS, STACKS, MARK, THREAD, LOST, KERNELS, END, SAMPLES, SYNC = range(1, 15)
 NO_CAUSE = 0xFFFFFFFF
 
 
@@ -156,21 +155,28 @@ def _differences(column, count):
 
 
 KERNEL_KEYS = ("duration", "start", "launch", "bytes", "op", "cause", "tid", "stream", "graph", "replayed")
+SYNC_KEYS = ("duration", "start", "kind", "tid", "device", "stream", "event")
+
+
+def _rows(block, keys):
+    """Rows of a block of columns; times are against the end of the row before."""
+    count, row = block["count"], dict.fromkeys(keys, 0)
+    columns = {key: _differences(block[key], count) if key in block else [0] * count for key in keys}
+    for number in range(count):
+        ended = row["start"] + row["duration"]
+        row = {key: (row[key] if key != "start" else ended) + columns[key][number] for key in keys}
+        yield row
 
 
 def kernels(path):
     """GPU activity as the trace has it: a list of dicts with KERNEL_KEYS and `device`."""
-    rows = []
-    for block in of_kind(path, KERNELS):
-        count, columns = block["count"], {}
-        for key in KERNEL_KEYS:
-            columns[key] = _differences(block[key], count) if key in block else [0] * count
-        row = dict.fromkeys(KERNEL_KEYS, 0)
-        for number in range(count):
-            ended = row["start"] + row["duration"]
-            row = {key: (row[key] if key != "start" else ended) + columns[key][number] for key in KERNEL_KEYS}
-            rows.append({**row, "device": block["device"]})
-    return rows
+    return [{**row, "device": block["device"]} for block in of_kind(path, KERNELS) for row in _rows(block, KERNEL_KEYS)]
+
+
+def waits(path):
+    """Calls that wait or order streams: a list of dicts with SYNC_KEYS; None where the process did not follow them."""
+    blocks_found = of_kind(path, SYNC)
+    return [row for block in blocks_found for row in _rows(block, SYNC_KEYS)] if blocks_found else None
 
 
 def operations(path):
@@ -181,33 +187,3 @@ def operations(path):
 def marks(path):
     """What the host said of its work, in order: (kind, value, mono_ns)."""
     return [(mark["kind"], mark["value"], mark["mono_ns"]) for mark in of_kind(path, MARK)]
-
-
-def _column(raw_length, data, count):
-    """The differences in one column of a KERNELS block."""
-    if len(data) < raw_length:
-        room = ctypes.create_string_buffer(raw_length)
-        assert ctypes.CDLL("liblz4.so.1").LZ4_decompress_safe(data, room, len(data), raw_length) == raw_length
-        data = room.raw
-    values, value, shift = [], 0, 0
-    for byte in data:
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            values.append((value >> 1) ^ -(value & 1))
-            value = shift = 0
-    assert len(values) == count
-    return values
-
-
-def kernels(path):
-    """The rows of all KERNELS blocks, as maps from column to value."""
-    for block in of_kind(path, KERNELS):
-        count = block.pop("count")
-        block.pop("device")
-        columns = {name: _column(*column, count) for name, column in block.items()}
-        row = dict.fromkeys(columns, 0)
-        for i in range(count):
-            end = row["start"] + row["duration"]
-            row = {name: (end if name == "start" else row[name]) + column[i] for name, column in columns.items()}
-            yield row
