@@ -1,8 +1,9 @@
 /* How figures, units and classes of ops read on a terminal. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "report.h"
+#include "figures.h"
 
 /* 1234567.8 -> "1,234,568" */
 static void grouped(char *out, size_t size, double value)

@@ -214,6 +214,11 @@ static void cost(const struct tvg_report *report, FILE *out, struct tvg_style st
         fprintf(out, "  per 1 M %s: %.3g %s (%.3g-%.3g), inference only\n", tvg_unit_word(report->unit.kind, false), million.value * factor, kilo ? "kWh" : "Wh",
                 million.low * factor, million.high * factor);
     }
+    double paused = report->energy->board_seconds > 0 ? fmax(0, report->inference_s - report->cards.working_s) : report->profile->phase[TVG_PHASE_WAITING].seconds;
+    char idle[32], of[32];
+    if (paused > 0.5 * report->inference_s)
+        wrapped(out, "  ", 2, "%s of the %s of inference were %s; what that cost is in it.", tvg_show_seconds(idle, sizeof idle, paused), tvg_show_seconds(of, sizeof of, report->inference_s),
+                report->energy->board_seconds > 0 ? "pauses in which the card had no work" : "spent waiting");
 }
 
 /* All rows in the unit of the total. */
@@ -521,15 +526,17 @@ static void worth_doing(const struct tvg_report *report, FILE *out, struct tvg_s
         wrapped(out, "  ", 2, "CAUTION: calls took %.1f x their fastest on average: the CPUs had other work, or slowed down. Time that ops waited is no time that "
                 "a faster op saves: record again on a quiet machine before believing these.", report->held_up);
     if (report->set_count > 0) {
-        char seconds[32], band[48];
+        char seconds[32], saved[48], band[48], total[48], totals[48];
+        double all = report->energy->total.value;
         if (report->set_unsure)
             wrapped(out, "  ", 2, "no saving shown: the interval includes 0.");
         else
-            wrapped(out, "  ", 2, "%s: %s of the %s%s, and %s of the %s %s. Predicted, not run; times of rewritten ops are known within +-%.0f %%.",
-                    report->set_asked ? "What was asked for saves" : "Do what has a *: it saves", tvg_show_band(band, sizeof band, report->saved), tvg_show_joules(now, sizeof now, report->energy->total.value),
-                    report->waits ? " (same work arrives)" : "", tvg_show_seconds(seconds, sizeof seconds, fabs(report->set.time_saved)),
-                    tvg_show_seconds(of, sizeof of, report->profile->wall_seconds), report->set.time_saved >= 0 ? "that it took" : "more than it took",
-                    100 * report->set.outcome.time_uncertainty);
+            wrapped(out, "  ", 2, "%s saves %s (%s) of %s (%s)%s, and %s %s of %s. Predicted, not run: times of rewritten ops are known within +-%.0f %%.",
+                    report->set_asked ? "What was asked for" : "What has a * is worth doing together: it", tvg_show_joules_like(saved, sizeof saved, report->saved.value, all),
+                    tvg_show_band_like(band, sizeof band, report->saved, all, 2), tvg_show_joules_like(total, sizeof total, all, all),
+                    tvg_show_band_like(totals, sizeof totals, report->energy->total, all, 3), report->waits ? " where the same work arrives" : "",
+                    report->set.time_saved >= 0 ? "" : "takes longer by", tvg_show_seconds(seconds, sizeof seconds, fabs(report->set.time_saved)),
+                    tvg_show_seconds(of, sizeof of, report->profile->wall_seconds), 100 * report->set.outcome.time_uncertainty);
     }
 }
 

@@ -143,6 +143,35 @@ char *tvg_weight_operands(const struct tvg_profile *profile, struct tvg_rewrite_
     return weights;
 }
 
+bool tvg_is_floating_product(const struct tvg_op_stat *stat)
+{
+    enum tvg_type type = stat->op.type_a;
+    return tvg_is_product(&stat->op) && stat->count && stat->op.type_b == type && (type == TVG_TYPE_F32 || type == TVG_TYPE_F16 || type == TVG_TYPE_BF16);
+}
+
+bool tvg_may_become(struct tvg_left_alone *left, const struct tvg_op *op, bool proven, int has, enum tvg_type to, const struct tvg_rewrite_context *context)
+{
+    const struct tvg_device *device = tvg_rewrite_device(op, context);
+    bool lacks = !op->on_gpu && has == 0, rated = device && device->peak[to].known && device->flop[to].known;
+    left->products++;
+    left->activations += !proven;
+    left->no_flag += proven && lacks;
+    left->no_rate += proven && !lacks && !rated;
+    return proven && !lacks && rated;
+}
+
+void tvg_refuse_left(struct tvg_rewrite_outcome *outcome, const struct tvg_left_alone *left, const char *product, const char *none, const char *cpu_lacks, const char *type)
+{
+    if (!left->products)
+        tvg_refuse(outcome, "%s", none);
+    else if (left->no_flag)
+        tvg_refuse(outcome, "%s", cpu_lacks);
+    else if (left->no_rate)
+        tvg_refuse(outcome, "the device file has no %s rate: not known to compute it", type);
+    else
+        tvg_refuse(outcome, "no %s has a proven weight (%llu shapes): its addresses must come back; record two passes or more", product, (unsigned long long)left->activations);
+}
+
 static bool assumed(const struct tvg_rewrite *rewrite, const struct tvg_rewrite_context *context, double *value)
 {
     if (context->argument) { /* tvg_rewrite_accepts saw that it is a number */

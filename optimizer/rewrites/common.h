@@ -3,7 +3,12 @@
 #ifndef TVG_REWRITES_COMMON_H
 #define TVG_REWRITES_COMMON_H
 
+#include "../../analyzer/report/figures.h"
 #include "../rewrite.h"
+
+/* Seconds and bytes in a reason, as the report shows them; they live as long as the block they are written in. */
+#define TVG_SECONDS(seconds) tvg_show_seconds((char[32]){""}, 32, seconds)
+#define TVG_BYTES(bytes) tvg_show_si((char[32]){""}, 32, bytes, "B")
 
 /* Relative error of the roofline rule on ops that change their type: -36 .. +36 % was seen for fp32 -> bf16 on an H100, rounded up. */
 #define TVG_ROOFLINE_UNCERTAINTY 0.4
@@ -39,6 +44,18 @@ bool tvg_is_product(const struct tvg_op *op);
  * seen with another m). 0 too for what is no product. Taken before a transform changes the ops that tell of each other. To be freed; NULL when
  * memory ran out, the outcome then says so. */
 char *tvg_weight_operands(const struct tvg_profile *profile, struct tvg_rewrite_outcome *outcome);
+
+/* Why products were left alone, counted by the rewrites that change their types. */
+struct tvg_left_alone {
+    uint64_t products, activations, no_flag, no_rate;
+};
+/* Is it a product of two operands of one floating type of 16 or 32 bits, and called? */
+bool tvg_is_floating_product(const struct tvg_op_stat *stat);
+/* Counts a product. True when it can be computed in `to`: `proven`, its weight, or that it needs none; the CPU has what it takes (`has` as tvg_cpu_has says); the device
+ * has a rate and an energy for the type. */
+bool tvg_may_become(struct tvg_left_alone *left, const struct tvg_op *op, bool proven, int has, enum tvg_type to, const struct tvg_rewrite_context *context);
+/* Refuses for the first reason there is; `product`: what was looked for, "fp32 product". No product at all (`none`), the CPU, the device's rate, weights that are not proven. */
+void tvg_refuse_left(struct tvg_rewrite_outcome *outcome, const struct tvg_left_alone *left, const char *product, const char *none, const char *cpu_lacks, const char *type);
 
 /* Seconds of one call of `op` by roofline, never below the device's shortest call; 0 when the device has no rate for its type. */
 double tvg_modelled_seconds(const struct tvg_op *op, const struct tvg_rewrite_context *context);

@@ -15,8 +15,8 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
             seconds += stat->seconds * (double)stat->repeats / (double)stat->count;
     }
     if (repeats)
-        tvg_refuse(outcome, "diagnostic: %llu of %llu calls (%.3g s) have the operand addresses of an earlier call; that their contents are equal is not proven",
-                   (unsigned long long)repeats, (unsigned long long)calls, seconds);
+        tvg_refuse(outcome, "diagnostic: %llu of %llu calls (%s) have the operand addresses of an earlier call; that their contents are equal is not proven",
+                   (unsigned long long)repeats, (unsigned long long)calls, TVG_SECONDS(seconds));
     else
         tvg_refuse(outcome, "diagnostic: no call has the operand addresses of an earlier one");
 }

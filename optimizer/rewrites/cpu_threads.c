@@ -57,8 +57,8 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
     }
     free(measured);
     if (moved)
-        tvg_applied(outcome, profile, flop, 0.1, "%llu shapes moved to their %s thread count as measured in this trace: %.3g s become %.3g s", (unsigned long long)moved,
-                    wanted ? "wanted" : "fastest", before, after);
+        tvg_applied(outcome, profile, flop, 0.1, "%llu shapes moved to their %s thread count as measured in this trace: %s become %s", (unsigned long long)moved,
+                    wanted ? "wanted" : "fastest", TVG_SECONDS(before), TVG_SECONDS(after));
     else if (!counted)
         tvg_refuse(outcome, "the trace does not say how many threads a call had, so there is no curve: compare runs with another OMP_NUM_THREADS by tvg report --against");
     else if (!curves)

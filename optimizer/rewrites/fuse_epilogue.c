@@ -47,7 +47,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
     free(taken_in);
     double seconds = tvg_removal_apply(&removal, profile, 0, &launches);
     if (launches > 0)
-        tvg_applied(outcome, profile, flop, 0.1, "%.0f elementwise kernels right behind a product go: %.3g s on the card, a launch each", launches, seconds);
+        tvg_applied(outcome, profile, flop, 0.1, "%.0f elementwise kernels right behind a product go: %s on the card, a launch each", launches, TVG_SECONDS(seconds));
     else
         tvg_refuse(outcome, "no elementwise kernel comes right behind a product that has no activation of its own yet");
 }

@@ -45,7 +45,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
     free(chains);
     double seconds = tvg_removal_apply(&removal, profile, unsure, &launches);
     if (launches > 0)
-        tvg_applied(outcome, profile, 0, unsure, "%.0f launches of %.3g s on the card join the elementwise kernel beside them", launches, seconds);
+        tvg_applied(outcome, profile, 0, unsure, "%.0f launches of %s on the card join the elementwise kernel beside them", launches, TVG_SECONDS(seconds));
     else
         tvg_refuse(outcome, passes > 0 ? "no two elementwise kernels of one size follow each other in a stream" : "no kernel is known as elementwise by its name");
 }

@@ -14,7 +14,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
     else if (!(idle > 0))
         tvg_refuse(outcome, "the card was never without work for 1 ms or more between its first and its last");
     else
-        tvg_refuse(outcome, "diagnostic: in %.3g s of pauses a live context keeps the card %.3g W above rest: %.3g J at most", idle, lifted, idle * lifted);
+        tvg_refuse(outcome, "diagnostic: in %s of pauses a live context keeps the card %.3g W above rest: %.3g J at most", TVG_SECONDS(idle), lifted, idle * lifted);
 }
 
 const struct tvg_rewrite tvg_rewrite_idle_clocks = {

@@ -9,20 +9,20 @@ enum { GROUP = 128, DEQUANTIZE_FLOP = 2 };
 static void transform(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome)
 {
     double flop = 0, saved = 0;
-    uint64_t products = 0, touched = 0, activations = 0, compute_bound = 0;
+    uint64_t touched = 0, compute_bound = 0;
+    struct tvg_left_alone left = {0};
     char *weights = tvg_weight_operands(profile, outcome);
     if (!weights)
         return;
     for (uint32_t i = 0; i < profile->op_count; i++) {
         struct tvg_op_stat *stat = &profile->ops[i];
         struct tvg_op op = stat->op;
-        enum tvg_type type = op.type_a;
-        if (!tvg_is_product(&op) || stat->count == 0 || op.type_b != type || (type != TVG_TYPE_F32 && type != TVG_TYPE_F16 && type != TVG_TYPE_BF16))
+        if (!tvg_is_floating_product(stat))
             continue;
-        products++;
+        left.products++;
         char weight = weights[i];
         if (!weight) {
-            activations++;
+            left.activations++;
             continue;
         }
         double elements = op.kind == TVG_KIND_GEMV ? (double)op.m * (double)op.n : (double)op.k * (double)(weight == 'b' ? op.n : op.m);
@@ -50,16 +50,13 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
     }
     free(weights);
     if (touched)
-        tvg_applied(outcome, profile, flop, TVG_ROOFLINE_UNCERTAINTY, "%llu of %llu product shapes read their weights at 4.125 bits: %.3g MB less, %d FLOP more a weight; %llu are compute-bound and stay",
-                    (unsigned long long)touched, (unsigned long long)products, saved / 1e6, DEQUANTIZE_FLOP, (unsigned long long)compute_bound);
-    else if (!products)
-        tvg_refuse(outcome, "no product of a floating type of 16 or 32 bits");
+        tvg_applied(outcome, profile, flop, TVG_ROOFLINE_UNCERTAINTY, "%llu of %llu product shapes read their weights at 4.125 bits: %s less, %d FLOP more a weight; %llu are compute-bound and stay",
+                    (unsigned long long)touched, (unsigned long long)left.products, TVG_BYTES(saved), DEQUANTIZE_FLOP, (unsigned long long)compute_bound);
     else if (compute_bound)
         tvg_refuse(outcome, "no product is bound by its weight's bytes (%llu shapes are compute-bound): fewer bits save no time and cost FLOP",
                    (unsigned long long)compute_bound);
     else
-        tvg_refuse(outcome, "no product has a proven weight (%llu shapes): its addresses must come back; record two passes or more",
-                   (unsigned long long)activations);
+        tvg_refuse_left(outcome, &left, "product", "no product of a floating type of 16 or 32 bits", NULL, "int4");
 }
 
 const struct tvg_rewrite tvg_rewrite_int4_weights = {

@@ -34,7 +34,7 @@ static void transform(struct tvg_profile *profile, const struct tvg_rewrite_cont
     free(count);
     free(seconds);
     if (launches > 0)
-        tvg_applied(outcome, profile, flop, 0.1, "%.0f kernels that only turn tensors around go: %.3g s on the card", launches, time);
+        tvg_applied(outcome, profile, flop, 0.1, "%.0f kernels that only turn tensors around go: %s on the card", launches, TVG_SECONDS(time));
     else
         tvg_refuse(outcome, "no convolution launched kernels that turn its tensors around");
 }

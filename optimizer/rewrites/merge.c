@@ -186,8 +186,8 @@ void tvg_merge_calls(struct tvg_profile *profile, const struct tvg_rewrite_conte
     }
     free(weights);
     if (merged) {
-        tvg_applied(outcome, profile, flop, TVG_MERGE_UNCERTAINTY, "%llu calls became %llu: %.3g MB less to read", (unsigned long long)calls,
-                    (unsigned long long)merged, bytes / 1e6);
+        tvg_applied(outcome, profile, flop, TVG_MERGE_UNCERTAINTY, "%llu calls became %llu: %s less to read", (unsigned long long)calls,
+                    (unsigned long long)merged, TVG_BYTES(bytes));
         return;
     }
     refused[WHY_OTHER_ROLE] = 0;

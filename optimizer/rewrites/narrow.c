@@ -3,15 +3,11 @@
 #include "narrow.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common.h"
-
-/* Why shapes were left alone. */
-struct left_alone {
-    uint64_t products, activations, no_flag, no_rate, already;
-};
 
 static bool is_candidate(const struct tvg_op *op, const struct tvg_narrow *narrow)
 {
@@ -38,28 +34,12 @@ static void cast_elements(const struct tvg_op *op, char weight, double *in, doub
     *out = batch * (vector ? (double)(transposed ? op->n : op->m) : (double)op->m * (double)op->n);
 }
 
-static void refuse(struct tvg_rewrite_outcome *outcome, const struct tvg_narrow *narrow, const struct left_alone *left)
-{
-    const char *name = tvg_type_info(narrow->compute)->name;
-    if (!left->products && left->already)
-        tvg_refuse(outcome, "the kernels that ran already multiply in %s", name);
-    else if (!left->products)
-        tvg_refuse(outcome, "no product runs in fp32");
-    else if (left->no_flag)
-        tvg_refuse(outcome, "%s", narrow->cpu_lacks);
-    else if (left->no_rate)
-        tvg_refuse(outcome, "the device file has no %s rate: not known to compute it", name);
-    else
-        tvg_refuse(outcome, "no fp32 product has a proven weight (%llu shapes): its addresses must come back; record two passes or more",
-                   (unsigned long long)left->activations);
-}
-
 void tvg_narrow_products(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome, const struct tvg_narrow *narrow)
 {
     bool stored = narrow->storage != TVG_TYPE_NONE, autocast = context->argument != NULL;
     double unsure = TVG_ROOFLINE_UNCERTAINTY, flop = 0;
-    struct left_alone left = {0};
-    uint64_t touched = 0;
+    struct tvg_left_alone left = {0};
+    uint64_t touched = 0, already = 0;
     uint32_t ops = profile->op_count;
     int has = narrow->cpu_flags ? tvg_cpu_has(profile, narrow->cpu_flags) : 0;
     char *weights = tvg_weight_operands(profile, outcome);
@@ -68,24 +48,13 @@ void tvg_narrow_products(struct tvg_profile *profile, const struct tvg_rewrite_c
     for (uint32_t i = 0; i < ops; i++) {
         struct tvg_op_stat *stat = &profile->ops[i];
         struct tvg_op op = stat->op;
-        left.already += op.type_a == TVG_TYPE_F32 && op.type_compute == narrow->compute && op.flop > 0;
+        already += op.type_a == TVG_TYPE_F32 && op.type_compute == narrow->compute && op.flop > 0;
         if (!stat->count || !is_candidate(&op, narrow))
             continue;
-        left.products++;
         char weight = op.kind == TVG_KIND_CONV ? 'b' : weights[i];
+        if (!tvg_may_become(&left, &op, weight || !stored, has, narrow->compute, context))
+            continue;
         const struct tvg_device *device = tvg_rewrite_device(&op, context);
-        if (!weight && stored) {
-            left.activations++;
-            continue;
-        }
-        if (!op.on_gpu && has == 0) {
-            left.no_flag++;
-            continue;
-        }
-        if (!device || !device->peak[narrow->compute].known || !device->flop[narrow->compute].known) {
-            left.no_rate++;
-            continue;
-        }
         double in, out;
         cast_elements(&op, weight, &in, &out);
         op.type_compute = (uint8_t)narrow->compute;
@@ -114,6 +83,9 @@ void tvg_narrow_products(struct tvg_profile *profile, const struct tvg_rewrite_c
         tvg_applied(outcome, profile, flop, unsure, "%s%s%llu of %llu fp32 product shapes%s%s", stored ? "weights once, activations " : "storage stays fp32; ",
                     !stored ? "" : autocast ? "cast on the way in and out (casts priced); " : "kept in the type; ", (unsigned long long)touched, (unsigned long long)left.products,
                     context->gpu && profile->gpu_count ? ", other kernels as they are" : "", has < 0 ? "; the trace does not name the CPU's flags" : "");
-    else
-        refuse(outcome, narrow, &left);
+    else {
+        char ran[64];
+        snprintf(ran, sizeof ran, already ? "the kernels that ran already multiply in %s" : "no product runs in fp32", tvg_type_info(narrow->compute)->name);
+        tvg_refuse_left(outcome, &left, "fp32 product", ran, narrow->cpu_lacks, tvg_type_info(narrow->compute)->name);
+    }
 }

@@ -10,7 +10,8 @@
 void tvg_quantize_products(struct tvg_profile *profile, const struct tvg_rewrite_context *context, struct tvg_rewrite_outcome *outcome, const struct tvg_quantized *to)
 {
     double unsure = TVG_ROOFLINE_UNCERTAINTY, flop = 0, before = 0, after = 0, passes = 0;
-    uint64_t products = 0, activations = 0, slow = 0, no_flag = 0, ops = profile->op_count;
+    uint64_t touched = 0, ops = profile->op_count;
+    struct tvg_left_alone left = {0};
     int has = to->cpu_flags ? tvg_cpu_has(profile, to->cpu_flags) : 0;
     char *weights = tvg_weight_operands(profile, outcome);
     if (!weights)
@@ -19,23 +20,10 @@ void tvg_quantize_products(struct tvg_profile *profile, const struct tvg_rewrite
         struct tvg_op_stat *stat = &profile->ops[i];
         struct tvg_op op = stat->op;
         enum tvg_type type = op.type_a;
-        if (!tvg_is_product(&op) || stat->count == 0 || op.type_b != type || (type != TVG_TYPE_F32 && type != TVG_TYPE_F16 && type != TVG_TYPE_BF16))
-            continue;
-        products++;
         char weight = weights[i];
+        if (!tvg_is_floating_product(stat) || !tvg_may_become(&left, &op, weight, has, to->type, context))
+            continue;
         const struct tvg_device *device = tvg_rewrite_device(&op, context);
-        if (!weight) {
-            activations++;
-            continue;
-        }
-        if (!op.on_gpu && has == 0) {
-            no_flag++;
-            continue;
-        }
-        if (!device || !device->peak[to->type].known || !device->flop[to->type].known) {
-            slow++;
-            continue;
-        }
         bool transposed = op.flags & TVG_OP_TRANS_A;
         double batch = op.batch > 1 ? (double)op.batch : 1;
         double activation = batch * (op.kind == TVG_KIND_GEMV ? (double)(transposed ? op.m : op.n) : (double)op.k * (double)(weight == 'b' ? op.m : op.n));
@@ -48,9 +36,10 @@ void tvg_quantize_products(struct tvg_profile *profile, const struct tvg_rewrite
         uint64_t count = stat->count;
         double seconds = stat->seconds;
         if (tvg_modelled_seconds(&quantize, context) <= 0 || (to->result != TVG_TYPE_NONE && tvg_modelled_seconds(&dequantize, context) <= 0) || !tvg_reprice(stat, &op, context)) {
-            slow++;
+            left.no_rate++;
             continue;
         }
+        touched++;
         before += seconds;
         after += stat->seconds;
         flop += (double)op.flop * (double)count;
@@ -61,16 +50,9 @@ void tvg_quantize_products(struct tvg_profile *profile, const struct tvg_rewrite
     }
     free(weights);
     if (flop > 0)
-        tvg_applied(outcome, profile, flop, unsure, "%llu of %llu product shapes: %.3g s become %.3g s and %.3g s of %s passes%s",
-                    (unsigned long long)(products - activations - slow - no_flag), (unsigned long long)products, before, after, passes, to->result != TVG_TYPE_NONE ? "quantize and dequantize" : "scale and quantize",
+        tvg_applied(outcome, profile, flop, unsure, "%llu of %llu product shapes: %s become %s and %s of %s passes%s", (unsigned long long)touched, (unsigned long long)left.products,
+                    TVG_SECONDS(before), TVG_SECONDS(after), TVG_SECONDS(passes), to->result != TVG_TYPE_NONE ? "quantize and dequantize" : "scale and quantize",
                     has < 0 ? "; the trace does not name the CPU's flags" : "");
-    else if (!products)
-        tvg_refuse(outcome, "no product of a floating type of 16 or 32 bits");
-    else if (no_flag)
-        tvg_refuse(outcome, "%s", to->cpu_lacks);
-    else if (slow)
-        tvg_refuse(outcome, "the device file has no %s rate: not known to compute it", to->type == TVG_TYPE_I8 ? "int8" : "fp8");
     else
-        tvg_refuse(outcome, "no product has a proven weight (%llu shapes): its addresses must come back; record two passes or more",
-                   (unsigned long long)activations);
+        tvg_refuse_left(outcome, &left, "product", "no product of a floating type of 16 or 32 bits", to->cpu_lacks, to->type == TVG_TYPE_I8 ? "int8" : "fp8");
 }
