@@ -105,4 +105,5 @@ def test_every_fixture_that_is_recorded_is_described():
                             "print(json.dumps([[*record.MODELS], [*record.PROGRAMS]]))"], check=True).stdout)
     models, programs = names
     assert {f"llama-{kind}-b{batch}-{way}" for kind in ("fp32", "tf32", "bf16") for batch in (1, 32) for way in ("eager", "graph", "compile")} <= set(models)
-    assert {"resnet50-fp32", "vit-fp16", "bert", "fp8", "int8"} <= set(models) and set(programs) == {"cupy", "jax", "cublaslt"}
+    assert {"resnet50-fp32", "vit-fp16", "bert-padded", "fp8-layers", "int8-layers"} <= set(models)
+    assert set(programs) == {"cupy-products", "jax-products", "cublaslt-products"}

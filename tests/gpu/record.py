@@ -18,6 +18,7 @@ import gpu_lib
 
 LLAMA = "a Llama of 1.2 G parameters (the shape of Llama 3.2 1B, random weights) in {}, batch {}: a prompt of 128 tokens read, 8 more written; {}"
 WAYS = {"eager": "eager", "graph": "the whole pass as one CUDA graph", "compile": "decode steps by torch.compile, mode reduce-overhead, over a cache of fixed length"}
+# Names are not those of earlier fixtures, whose tests know more than the files beside them say.
 # fixture: (workload, way, passes of the warm-up, passes counted, what it is). Passes are few: a trace stays below 300 kB.
 MODELS = {
     "resnet50-fp32": ("resnet50-fp32", "eager", 2, 20, "torchvision ResNet-50, fp32 (convolutions in TF32, torch's default), batch 32"),
@@ -25,18 +26,18 @@ MODELS = {
     "resnet50-fp16-channels-last": ("resnet50-fp16-channels-last", "eager", 2, 20, "torchvision ResNet-50, fp16, channels last, batch 32"),
     "vit-fp32": ("vit-fp32", "eager", 2, 10, "torchvision ViT-B/16, fp32, batch 32"),
     "vit-fp16": ("vit-fp16", "eager", 2, 10, "torchvision ViT-B/16, fp16, batch 32"),
-    "bert": ("bert", "eager", 2, 20, "transformers BERT-base encoder, fp32, 8 x 64 tokens of which a quarter is padding"),
-    "fp8": ("fp8", "eager", 2, 20, "8 linear layers of 1024 x 2048 x 2048 in fp8 (torch._scaled_mm)"),
-    "int8": ("int8", "eager", 2, 20, "8 linear layers of 1024 x 2048 x 2048 in int8 (torch._int_mm)"),
-    "linear-fp16-compile": ("linear-fp16", "compile", 3, 20, "8 linear layers and GELU of 1024 x 2048 x 2048 in fp16 by torch.compile, mode reduce-overhead"),
+    "bert-padded": ("bert", "eager", 2, 20, "transformers BERT-base encoder, fp32, 8 x 64 tokens of which a quarter is padding"),
+    "fp8-layers": ("fp8", "eager", 2, 20, "8 linear layers of 1024 x 2048 x 2048 in fp8 (torch._scaled_mm)"),
+    "int8-layers": ("int8", "eager", 2, 20, "8 linear layers of 1024 x 2048 x 2048 in int8 (torch._int_mm)"),
+    "fp16-layers-compile": ("linear-fp16", "compile", 3, 20, "8 linear layers and GELU of 1024 x 2048 x 2048 in fp16 by torch.compile, mode reduce-overhead"),
     **{f"llama-{kind}-b{batch}-{way}": (f"llama-{kind}-b{batch}", way, 3 if way == "compile" else 1, 2, LLAMA.format(kind, batch, words))
        for way, words in WAYS.items() for kind in ("bf16", "tf32", "fp32") for batch in (1, 32)},
 }
 # fixture: (module that its interpreter must have or None, program, what it is)
 PROGRAMS = {
-    "cupy": ("cupy", "cupy_products.py", "cupy: 20 products of 1024 x 1024 in fp32 and 20 in fp16 (cuBLAS found by the dynamic linker's lookup)"),
-    "jax": ("jax", "jax_products.py", "jax: 50 passes of six bf16 products of 1024 x 1024, left to cuBLASLt"),
-    "cublaslt": (None, "cublaslt_products.c", "a stripped C program, static CUDA runtime, cuBLASLt: 50 products of 512 x 256 x 1024 in TF32"),
+    "cupy-products": ("cupy", "cupy_products.py", "cupy: 20 products of 1024 x 1024 in fp32 and 20 in fp16 (cuBLAS found by the dynamic linker's lookup)"),
+    "jax-products": ("jax", "jax_products.py", "jax: 50 passes of six bf16 products of 1024 x 1024, left to cuBLASLt"),
+    "cublaslt-products": (None, "cublaslt_products.c", "a stripped C program, static CUDA runtime, cuBLASLt: 50 products of 512 x 256 x 1024 in TF32"),
 }
 CUBLASLT = [{"type": "f32", "compute": "tf32", "m": 512, "n": 256, "k": 1024, "count": 50}]
 LARGEST = 300_000  # bytes of a fixture

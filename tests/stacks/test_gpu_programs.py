@@ -20,7 +20,7 @@ def trial(program, *arguments, check=True):
 
 def test_the_recorder(tmp_path):
     """Traces and truths of a CPU: FLOP and units of each are as its own file says."""
-    names = "bert|int8|llama-bf16-b1-eager"
+    names = "bert-padded|int8-layers|llama-bf16-b1-eager"
     command = [GPU / "record.py"], "--device", "cpu", "--small", "--out", tmp_path, "--only", f"^({names})$"
     said = [json.loads(line) for line in trial(*command).stdout.splitlines()]
     assert {line["fixture"] for line in said if "bytes" in line and "fixture" in line} == set(names.split("|"))

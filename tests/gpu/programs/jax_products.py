@@ -13,7 +13,7 @@ PASSES, LAYERS, SIDE = 50, 6, 1024
 @jax.jit
 def layers(value):
     for _ in range(LAYERS):
-        value = jnp.tanh(value @ value) * 0.01
+        value = jnp.tanh(value @ value) * 0.05
     return value
 
 
