@@ -95,7 +95,7 @@ void tvg_units_are_hidden(struct tvg_unit *units, uint32_t *count, const char *h
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < *count; i++)
-        if (units[i].basis != TVG_BASIS_INFERRED)
+        if (units[i].basis != TVG_BASIS_INFERRED && units[i].basis != TVG_BASIS_NONE)
             units[kept++] = units[i];
     *count = kept;
     put(units, count, "pass", 0, TVG_BASIS_NONE, how);

@@ -176,7 +176,9 @@ static void cost_row(const struct tvg_report *report, FILE *out, const char *wha
     if (per_unit && report->unit.value > 0 && energy.value > 0) {
         tvg_show_joules(each, sizeof each, energy.value / report->unit.value);
         double units = report->unit.value / energy.value;
-        if (units >= 100)
+        if (report->unit.basis == TVG_BASIS_NONE)
+            ; /* one run: its share a joule pays for tells nothing */
+        else if (units >= 100)
             tvg_show_count(rate, sizeof rate, round(units));
         else
             snprintf(rate, sizeof rate, "%.3g", units);
@@ -393,11 +395,14 @@ static void why_board(const struct tvg_report *report, FILE *out, struct tvg_sty
     monitored(report->profile, monitor, sizeof monitor);
     tvg_show_windows(windows, sizeof windows, &report->profile->sampled);
     waited(&cards->waits, waits, sizeof waits);
-    wrapped(out, lead, 5, "%s: while the host kept launching, the card was busy %.0f %% of the time and waited %s for the next launch.%s Of the %s between its first and last "
-            "work %s went in pauses of 1 ms and more, in which the host did something else or nothing.%s %s kernels of %s each on average.%s Recorded library calls explain %.0f %% of "
-            "their time and did %s while it was busy.%s%s%s%s",
-            verdicts[cards->verdict], 100 * fmin(1, cards->busy_s / working), percent(a, sizeof a, cards->launch_gap_s / working), meaning[cards->verdict],
-            tvg_show_seconds(span, sizeof span, cards->span_s), percent(c, sizeof c, cards->span_s > 0 ? cards->pause_s / cards->span_s : 0), waits,
+    char pace[320], pauses[240];
+    snprintf(pace, sizeof pace, "%s: while the host kept launching, the card was busy %.0f %% of the time and waited %s for the next launch.%s", verdicts[cards->verdict],
+             100 * fmin(1, cards->busy_s / working), percent(a, sizeof a, cards->launch_gap_s / working), meaning[cards->verdict]);
+    snprintf(pauses, sizeof pauses, "Of the %s between its first and last work %s went in pauses of 1 ms and more, in which the host did something else or nothing.",
+             tvg_show_seconds(span, sizeof span, cards->span_s), percent(c, sizeof c, cards->span_s > 0 ? cards->pause_s / cards->span_s : 0));
+    bool paused = cards->pause_s > cards->span_s / 2; /* what most of the time went in comes first */
+    wrapped(out, lead, 5, "%s%s %s%s %s kernels of %s each on average.%s Recorded library calls explain %.0f %% of their time and did %s while it was busy.%s%s%s%s",
+            paused ? "The card mostly had no work. " : "", paused ? pauses : pace, paused ? pace : pauses, waits,
             tvg_show_count(count, sizeof count, cards->kernels), tvg_show_seconds(mean, sizeof mean, cards->kernels > 0 ? cards->kernel_s / cards->kernels : 0), small,
             cards->kernel_s > 0 ? 100 * cards->caused_s / cards->kernel_s : 0, tvg_show_si(rate, sizeof rate, cards->busy_s > 0 ? report->totals.flop / cards->busy_s : 0, "FLOP/s"),
             type, monitor, windows[0] ? " " : "", windows);
