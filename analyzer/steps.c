@@ -72,7 +72,6 @@ struct tally {
 
 struct lane {
     bool used, in_step, after_anchor;
-    uint32_t lead[LEAD], lead_count; /* the last symbols before the first anchor */
     uint64_t start;
     uint32_t anchor_op;
     struct tally now, kept;     /* kept: as it was when a known sequence was complete */
@@ -81,6 +80,7 @@ struct lane {
     /* ops kept for learning */
     struct learn_op *learn;
     uint32_t learn_count, learn_capacity;
+    uint32_t lead[LEAD], lead_count; /* the last symbols before the first anchor */
 };
 
 struct learn_op {
@@ -261,10 +261,11 @@ static void close_step(struct tvg_steps *steps, struct lane *lane, bool cut)
 
 static inline bool is_anchor(const struct tvg_steps *steps, const struct tvg_op_facts *facts, uint64_t a, uint64_t b)
 {
-    return facts->product && (steps->anchor_family ? facts->family == steps->anchor_family : (steps->anchor_is_a ? a : b) == steps->anchor);
+    bool found = __builtin_expect(steps->anchor_family != 0, 0) ? facts->family == steps->anchor_family : (steps->anchor_is_a ? a : b) == steps->anchor;
+    return found && facts->product;
 }
 
-static void lead_on(struct lane *lane, uint32_t symbol)
+static __attribute__((noinline, cold)) void lead_on(struct lane *lane, uint32_t symbol)
 {
     if (lane->lead_count && lane->lead[lane->lead_count - 1] == symbol)
         return;
@@ -291,7 +292,7 @@ static inline void step_op(struct tvg_steps *steps, struct lane *lane, const str
     }
     lane->after_anchor = anchor;
     lane->since_anchor++;
-    if (!lane->in_step) {
+    if (__builtin_expect(!lane->in_step, 0)) {
         if (!steps->first_start || start < steps->first_start)
             lead_on(lane, symbol_of(steps, facts));
         return;
