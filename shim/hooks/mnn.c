@@ -543,15 +543,13 @@ TVG_HOOK_BODY uintptr_t tvg_hook_mnn_execute(uintptr_t object, uintptr_t inputs,
     int saved = errno;
     struct operands operands;
     struct tvg_slot *slot = NULL;
-    struct tvg_op op = {.net = entry->net, .device = -1, .library = tvg_object_name(tvg_inline_code(tvg_target(entry, NULL)), NULL)};
+    struct tvg_op op = {.net = entry->net, .device = -1};
     if (!read_operands(&operands, (const struct tensors *)inputs, (const struct tensors *)outputs, execution))
         tvg_note("unknown-version", "MNN", "tensors are laid out in an unknown way: what they belong to is not recorded");
     else {
         execution->is_read = true;
-        if (describe(&op, execution, &operands)) {
-            tvg_op_count(&op);
+        if (describe(&op, execution, &operands))
             slot = tvg_slot_described(&call, entry, &op, __builtin_return_address(0));
-        }
     }
     errno = saved;
     call.start = tvg_now();

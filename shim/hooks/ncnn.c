@@ -131,7 +131,7 @@ static void record(struct tvg_call *recorded, const struct tvg_entry *entry, str
                    const void *out, enum passing passing, uint64_t end, const void *caller)
 {
     int saved = errno;
-    struct tvg_op op = {.net = entry->net, .device = -1, .library = tvg_object_name(entry->name, NULL)};
+    struct tvg_op op = {.net = entry->net, .device = -1};
     const void *b;
     if (call->inputs < 0 || !read_blobs(call->out, &call->outputs, out, passing == LIST || passing == LIST_IN_PLACE, layer))
         say_uncounted(layer, false);
@@ -139,7 +139,6 @@ static void record(struct tvg_call *recorded, const struct tvg_entry *entry, str
         layer->is_read = true;
         if (!tvg_ncnn_describe(&op, layer, object, call, &b))
             say_uncounted(layer, true);
-        tvg_op_count(&op);
         struct tvg_slot *slot = tvg_slot_described(recorded, entry, &op, caller);
         errno = saved;
         tvg_call_end_at(recorded, slot, end, call->in[0].data, b, call->out[0].data);
