@@ -35,7 +35,7 @@ static bool read_tensor(struct tensor *tensor, const struct layout *layout)
 {
     static const uint8_t types[] = {TVG_TYPE_NONE, TVG_TYPE_F32, TVG_TYPE_I32, TVG_TYPE_U8, TVG_TYPE_I64, TVG_TYPE_NONE, TVG_TYPE_BOOL, TVG_TYPE_I16, TVG_TYPE_C64,
                                     TVG_TYPE_I8, TVG_TYPE_F16, TVG_TYPE_F64, TVG_TYPE_C128, TVG_TYPE_NONE, TVG_TYPE_NONE, TVG_TYPE_NONE, TVG_TYPE_NONE,
-                                    TVG_TYPE_NONE, TVG_TYPE_I4};
+                                    TVG_TYPE_NONE, TVG_TYPE_I4, TVG_TYPE_BF16};
     if (!layout || !layout->dims || layout->dims->size < 1 || layout->dims->size > RANK_MAX || layout->type < 0 || layout->type >= (int32_t)sizeof types)
         return false;
     *tensor = (struct tensor){.rank = layout->dims->size, .elements = 1, .type = types[layout->type], .data = layout->data};
@@ -48,16 +48,35 @@ static bool read_tensor(struct tensor *tensor, const struct layout *layout)
     return tensor->type != TVG_TYPE_NONE && layout->bytes == tvg_type_bytes(tensor->type, tensor->elements);
 }
 
-enum class { CONVOLUTION, DEPTHWISE, TRANSPOSED, FULLY_CONNECTED, BATCHED };
-/* By the kernel's name space, and where input and weights stand among the node's inputs. */
+enum { INPUTS_MAX = 48, RECURRENT_TO_FORGET = 6 };
+#define INPUTS(first, last) ((UINT64_C(2) << (last)) - (UINT64_C(1) << (first)))
+
+enum class { CONVOLUTION, DEPTHWISE, VOLUME, TRANSPOSED, FULLY_CONNECTED, BATCHED, RECURRENT };
+/* By the kernel's name space, and where input and weights stand among the node's inputs. Recurrent ones have several matrices, some of which a node may
+ * lack, and bidirectional ones a second input. */
 static const struct kernel {
     const char *name;
     enum class class;
-    uint8_t a, b;
+    uint8_t a, b, second;
+    uint64_t matrices;
 } kernels[] = {
-    {"conv", CONVOLUTION, 0, 1}, {"depthwise_conv", DEPTHWISE, 0, 1}, {"transpose_conv", TRANSPOSED, 2, 1}, {"fully_connected", FULLY_CONNECTED, 0, 1},
-    {"batch_matmul", BATCHED, 0, 1},
+    {"conv", CONVOLUTION, 0, 1, 0, 0},
+    {"depthwise_conv", DEPTHWISE, 0, 1, 0, 0},
+    {"conv3d", VOLUME, 0, 1, 0, 0},
+    {"transpose_conv", TRANSPOSED, 2, 1, 0, 0},
+    {"conv3d_transpose", TRANSPOSED, 2, 1, 0, 0},
+    {"fully_connected", FULLY_CONNECTED, 0, 1, 0, 0},
+    {"batch_matmul", BATCHED, 0, 1, 0, 0},
+    {"lstm", RECURRENT, 0, 2, 0, INPUTS(1, 8) | INPUTS(16, 16)},
+    {"unidirectional_sequence_lstm", RECURRENT, 0, 2, 0, INPUTS(1, 8) | INPUTS(16, 16)},
+    {"bidirectional_sequence_lstm", RECURRENT, 0, 2, 39, INPUTS(1, 8) | INPUTS(16, 16) | INPUTS(18, 25) | INPUTS(33, 33) | INPUTS(40, 47)},
+    {"rnn", RECURRENT, 0, 1, 0, INPUTS(1, 2)},
+    {"unidirectional_sequence_rnn", RECURRENT, 0, 1, 0, INPUTS(1, 2)},
+    {"bidirectional_sequence_rnn", RECURRENT, 0, 1, 9, INPUTS(1, 2) | INPUTS(5, 6) | INPUTS(10, 11)},
+    {"svdf", RECURRENT, 0, 1, 0, INPUTS(1, 2)},
 };
+/* The older form of LSTM has one matrix for all gates. */
+static const uint64_t one_matrix = INPUTS(2, 2);
 
 /* _ZN6tflite3ops7builtin4conv4Eval...: the name behind "builtin", with its length before it. */
 static const struct kernel *kernel_of(const char *name)
@@ -81,6 +100,20 @@ static bool shape_convolution(struct tvg_op *op, const struct tensor *a, const s
     const int64_t dim[] = {a->dim[0], a->dim[3], a->dim[1], a->dim[2], c->dim[3], b->dim[1], b->dim[2], c->dim[1], c->dim[2], groups};
     op->kind = TVG_KIND_CONV;
     op->dim_spatial = 2;
+    op->dim_count = sizeof dim / sizeof *dim;
+    memcpy(op->dim, dim, sizeof dim);
+    return true;
+}
+
+/* Volumes are [N, depth, height, width, C], kernels [depth, height, width, C, K]. */
+static bool shape_volume(struct tvg_op *op, const struct tensor *a, const struct tensor *b, const struct tensor *c)
+{
+    if (a->rank != 5 || b->rank != 5 || c->rank != 5)
+        return false;
+    const int64_t dim[] = {a->dim[0], a->dim[4], a->dim[1], a->dim[2], a->dim[3], b->dim[4], b->dim[0], b->dim[1], b->dim[2],
+                           c->dim[1], c->dim[2], c->dim[3], 1};
+    op->kind = TVG_KIND_CONV;
+    op->dim_spatial = 3;
     op->dim_count = sizeof dim / sizeof *dim;
     memcpy(op->dim, dim, sizeof dim);
     return true;
@@ -118,38 +151,87 @@ static bool shape_product(struct tvg_op *op, const struct tensor *a, const struc
     return true;
 }
 
-static bool describe(struct tvg_op *op, enum class class, const struct tensor *a, const struct tensor *b, const struct tensor *c)
+/* A node of the graph, and the library's functions that give its tensors: NULL for one that it lacks. */
+struct node {
+    void *context;
+    const void *node;
+    const void *(*input)(const void *context, const void *node, int index);
+    const void *(*output)(void *context, const void *node, int index);
+};
+
+/* Every row of the input, each step of each sequence, meets every matrix. A step whose input is all zeros may be spared: it was asked for. */
+static bool describe_recurrent(struct tvg_op *op, const struct kernel *kernel, const struct node *node, const struct tensor *a, const struct tensor *c)
+{
+    struct tensor tensor;
+    uint64_t matrices = kernel->matrices;
+    if (matrices >> RECURRENT_TO_FORGET & 1 && !node->input(node->context, node->node, RECURRENT_TO_FORGET))
+        matrices = one_matrix;
+    int64_t width = a->dim[a->rank - 1];
+    if (width < 1)
+        return false;
+    uint64_t weights = op->bytes_a = op->bytes_b = 0;
+    for (int i = 0; i < INPUTS_MAX; i++) {
+        const void *at = node->input(node->context, node->node, i);
+        bool matrix = matrices >> i & 1, readable = at && read_tensor(&tensor, at);
+        if (at && matrix && (!readable || tensor.rank != 2))
+            return false;
+        if (!readable)
+            continue;
+        weights += matrix ? tensor.elements : 0;
+        *(i == kernel->a || i == kernel->second ? &op->bytes_a : &op->bytes_b) += tvg_type_bytes(tensor.type, tensor.elements);
+    }
+    op->bytes_c = tvg_type_bytes(c->type, c->elements);
+    if (kernel->second && read_tensor(&tensor, node->output(node->context, node->node, 1)))
+        op->bytes_c += tvg_type_bytes(tensor.type, tensor.elements);
+    op->kind = TVG_KIND_RNN;
+    op->flags |= TVG_OP_FLOP_GIVEN;
+    op->flop = 2u * (a->elements / (uint64_t)width) * weights;
+    op->bytes = op->bytes_a + op->bytes_b + op->bytes_c;
+    op->dim_count = (uint8_t)a->rank;
+    memcpy(op->dim, a->dim, sizeof *a->dim * (size_t)a->rank);
+    return true;
+}
+
+static bool describe(struct tvg_op *op, const struct kernel *kernel, const struct node *node, const struct tensor *a, const struct tensor *b, const struct tensor *c)
 {
     op->type_a = a->type, op->type_b = b->type, op->type_c = c->type, op->type_compute = b->type; /* a float input of integer weights is quantized first */
     op->flags = TVG_OP_ROW_MAJOR | TVG_OP_BETA_ZERO;
-    switch (class) {
+    switch (kernel->class) {
     case CONVOLUTION:
     case DEPTHWISE:
-        return shape_convolution(op, a, b, c, class == DEPTHWISE);
+        return shape_convolution(op, a, b, c, kernel->class == DEPTHWISE);
+    case VOLUME:
+        return shape_volume(op, a, b, c);
     case FULLY_CONNECTED:
     case BATCHED:
-        return shape_product(op, a, b, c, class == BATCHED);
+        return shape_product(op, a, b, c, kernel->class == BATCHED);
     case TRANSPOSED: /* each input element meets each kernel element of its channel */
-        if (a->rank != 4 || a->dim[3] < 1)
+        if (a->rank < 4 || a->dim[a->rank - 1] < 1)
             return false;
         op->kind = TVG_KIND_CONV;
         op->flags |= TVG_OP_FLOP_GIVEN;
-        op->flop = 2u * (a->elements / (uint64_t)a->dim[3]) * b->elements;
+        op->flop = 2u * (a->elements / (uint64_t)a->dim[a->rank - 1]) * b->elements;
         op->bytes_a = tvg_type_bytes(a->type, a->elements), op->bytes_b = tvg_type_bytes(b->type, b->elements), op->bytes_c = tvg_type_bytes(c->type, c->elements);
         op->bytes = op->bytes_a + op->bytes_b + op->bytes_c;
         return true;
+    case RECURRENT:
+        return describe_recurrent(op, kernel, node, a, c);
     }
     return false;
 }
 
-static bool read_operands(struct tensor operand[3], const struct kernel *kernel, void *context, const void *node, const void *code)
+/* What the node computes, and on which tensors: a, b, c. */
+static bool describe_node(struct tvg_op *op, struct tensor operand[3], const struct kernel *kernel, void *context, const void *address, const void *code)
 {
-    typedef const void *input_function(const void *context, const void *node, int index);
-    typedef const void *output_function(void *context, const void *node, int index);
-    input_function *input = TVG_FUNCTION(input_function, tvg_inline_symbol(code, "_ZN6tflite8GetInputEPK13TfLiteContextPK10TfLiteNodei"));
-    output_function *output = TVG_FUNCTION(output_function, tvg_inline_symbol(code, "_ZN6tflite9GetOutputEP13TfLiteContextPK10TfLiteNodei"));
-    return input && output && read_tensor(&operand[0], input(context, node, kernel->a)) && read_tensor(&operand[1], input(context, node, kernel->b)) &&
-           read_tensor(&operand[2], output(context, node, 0));
+    struct node node = {.context = context, .node = address};
+    void *input = tvg_inline_symbol(code, "_ZN6tflite8GetInputEPK13TfLiteContextPK10TfLiteNodei");
+    void *output = tvg_inline_symbol(code, "_ZN6tflite9GetOutputEP13TfLiteContextPK10TfLiteNodei");
+    memcpy(&node.input, &input, sizeof input);
+    memcpy(&node.output, &output, sizeof output);
+    if (!kernel || !input || !output || !read_tensor(&operand[0], node.input(context, address, kernel->a)) ||
+        !read_tensor(&operand[1], node.input(context, address, kernel->b)) || !read_tensor(&operand[2], node.output(context, address, 0)))
+        return false;
+    return describe(op, kernel, &node, &operand[0], &operand[1], &operand[2]);
 }
 
 /* A result whose size is only known when it has been computed. */
@@ -161,7 +243,7 @@ static void record_late(struct tvg_call *call, uint64_t end, struct tvg_op *op, 
     uint64_t start = call->start;
     tvg_call_release(call);
     call->thread = NULL;
-    if (kernel && read_operands(operand, kernel, context, node, code) && describe(op, kernel->class, &operand[0], &operand[1], &operand[2])) {
+    if (describe_node(op, operand, kernel, context, node, code)) {
         op->library = tvg_object_name(code, NULL);
         op->caller = (uint64_t)(uintptr_t)caller;
         tvg_op_count(op);
@@ -187,7 +269,7 @@ TVG_HOOK_BODY int tvg_hook_tflite_kernel(void *context, void *node)
     struct tensor operand[3];
     struct tvg_op op = {.function = kernel ? kernel->name : entry->name, .net = TVG_NET_INLINE, .device = -1};
     struct tvg_slot *slot = NULL;
-    if (kernel && read_operands(operand, kernel, context, node, code) && describe(&op, kernel->class, &operand[0], &operand[1], &operand[2]))
+    if (describe_node(&op, operand, kernel, context, node, code))
         slot = tvg_slot_described(&call, entry, &op, caller);
     errno = saved;
     call.start = tvg_now();

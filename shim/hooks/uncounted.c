@@ -10,7 +10,6 @@
 static const struct { const char *prefix, *what, *why; } engines[] = {
     {"xnn_", "XNNPACK below XLA", "graphs that XLA hands to XNNPACK in some versions are not followed: their products are not counted"},
     {"_ZN3xla3cpu16EmitDotOperation", "XLA's own loops", "XLA compiled a product into code of its own (a matrix times a vector, or a small one): it is not counted"},
-    {"_ZN6tflite", "TensorFlow Lite's recurrent and 3-D kernels", "LSTM, RNN, SVDF and 3-D convolutions are not counted"},
     {"_ZN2at6native", "PyTorch's sparse products", "products of sparse tensors are not counted"},
 };
 

@@ -31,3 +31,12 @@ def test_flop(tmp_path, models, model, how, runtime):
     assert any("_nc_" in op["function"] or "nhwc" in op["function"] for op in pair.ops) == (runtime != "litert-builtin")
     notes = str(tvg_json("coverage", "--json", pair.trace))
     assert "found-not-catchable" not in notes and "unknown-version" not in notes
+
+
+@pytest.mark.parametrize("runtime", ["litert", "litert-builtin", "tensorflow"])
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_recurrent_layers_and_volumes(tmp_path, weights, runtime):
+    pair = Pair(python(), "litert_kernels.py", tmp_path, weights, runtime)
+    assert [[op["function"], op["flop"]] for op in pair.ops] == pair.answer["products"]
+    assert all(op["net"] == "inline" and op["duration_ns"] > 0 for op in pair.ops)
+    assert "not counted" not in str(tvg_json("coverage", "--json", pair.trace))
