@@ -79,6 +79,14 @@ def test_models(tmp_path, models, model):
 
 
 @pytest.mark.stack("mnn_models")
+def test_quantized_whole(tmp_path, models):
+    interpreter, written = make(models, "mobilenet")
+    pair = Pair(interpreter, "mnn_models.py", tmp_path, "run", models, "mobilenet", "whole", 1)
+    assert pair.flop() == written * pair.answer["runs"]
+    assert all(op["types"] == ["i8"] * 4 for op in pair.ops) and silent(pair.trace)
+
+
+@pytest.mark.stack("mnn_models")
 def test_all_operations(tmp_path, models):
     interpreter, written = make(models, "encoder")
     pair = Pair(interpreter, "mnn_models.py", tmp_path, "run", models, "encoder", "session", 1, environment={"TVG_OPS": "all"})

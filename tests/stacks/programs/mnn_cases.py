@@ -100,6 +100,11 @@ def convert(written, converted, *options):
         _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", str(written), "--MNNModel", str(converted), "--bizCode", "case", *options])
 
 
+def quantize(model, quantized, configuration):
+    with quiet():
+        _tools.mnnquant(["mnnquant", str(model), str(quantized), str(configuration)])
+
+
 def run(name, inputs, made, threads, how, folder):
     (folder / "case.onnx").write_bytes(made.SerializeToString())
     bits = ["--weightQuantBits", how.removeprefix("int")] if how.startswith("int") else []

@@ -1,7 +1,7 @@
 """The models of ncnn_models.py, and a product of MNN's own numpy, in MNN.
 
-Arguments: make FOLDER MODEL (asks for torch), or run FOLDER MODEL HOW THREADS: HOW session, module (MNN.nn) or int8 (weights of 8 bits, memory: low); MODEL may
-be "numpy". Both print one JSON object: make the FLOP of the model's products as torch counts them, run a digest of the outputs."""
+Arguments: make FOLDER MODEL (asks for torch), or run FOLDER MODEL HOW THREADS: HOW session, module (MNN.nn), int8 (weights of 8 bits, memory: low) or whole (of
+mobilenet: data and weights of 8 bits); MODEL may be "numpy". Both print one JSON object: make the FLOP of the model's products as torch counts them, run a digest of the outputs."""
 import hashlib
 import json
 import pathlib
@@ -9,9 +9,23 @@ import sys
 
 import ncnn_models as models
 import numpy as np
-from mnn_cases import MEMORY_LOW, MEMORY_NORMAL, MNN, convert, quiet
+from mnn_cases import MEMORY_LOW, MEMORY_NORMAL, MNN, convert, quantize, quiet
 
 RUNS = 2
+
+
+def quantize_whole(folder, name):
+    """By images of noise."""
+    from PIL import Image
+
+    images = folder / "images"
+    images.mkdir(exist_ok=True)
+    for seed in range(2):
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (96, 96, 3), dtype=np.uint8)).save(images / f"{seed}.png")
+    configuration = {"format": "RGB", "mean": [127.5] * 3, "normal": [1 / 127.5] * 3, "width": 96, "height": 96, "path": f"{images}/", "used_image_num": 2, "batch_size": 1,
+                     "feature_quantize_method": "EMA", "weight_quantize_method": "MAX_ABS", "model": str(folder / f"{name}.mnn")}
+    (folder / "quantize.json").write_text(json.dumps(configuration))
+    quantize(folder / f"{name}.mnn", folder / f"{name}-whole.mnn", folder / "quantize.json")
 
 
 def make(folder, name):
@@ -27,6 +41,8 @@ def make(folder, name):
         torch.onnx.export(model, (x,), folder / f"{name}.onnx", input_names=["in0"], output_names=["out0"], dynamo=True, external_data=False, verbose=False)
     convert(folder / f"{name}.onnx", folder / f"{name}.mnn")
     convert(folder / f"{name}.onnx", folder / f"{name}-int8.mnn", "--weightQuantBits", "8")
+    if name == "mobilenet":
+        quantize_whole(folder, name)
     print(json.dumps({"flop": counter.get_total_flops()}))
 
 
@@ -70,7 +86,7 @@ def main():
     elif how == "module":
         outputs = by_module(folder / f"{name}.mnn", models.inputs(name), threads)
     else:
-        outputs = by_session(folder / (f"{name}-int8.mnn" if how == "int8" else f"{name}.mnn"), models.inputs(name), MEMORY_LOW if how == "int8" else MEMORY_NORMAL, threads)
+        outputs = by_session(folder / (f"{name}.mnn" if how == "session" else f"{name}-{how}.mnn"), models.inputs(name), MEMORY_LOW if how == "int8" else MEMORY_NORMAL, threads)
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(output).tobytes() for output in outputs))
     print(json.dumps({"runs": RUNS, "digest": digest.hexdigest()}))
 
