@@ -166,6 +166,22 @@ def test_without_the_drivers_door_it_goes_by_time(stand_ins, tmp_path):
     one.check(kernels_within=0.3)
 
 
+def test_processes_with_windows_and_without_add_up(stand_ins, tmp_path):
+    ones = [Recorded(stand_ins, tmp_path / kernels.replace("/", "-"), kernels, 1.0) for kernels in ("20/120", "all")]
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for one in ones:
+        one.trace.rename(folder / one.trace.name)
+    data = json.loads(run([TVG, "report", "--json", folder], check=True).stdout)
+    assert data["coverage"]["processes"] == 2
+    small = [op["count"] for op in data["ops"] if op["function"] == "cublasSgemm_v2" and op["m"] == 96]
+    assert sum(small) == sum(one.true["small"] for one in ones)
+    windows, kernels = data["cards"]["windows"], data["cards"]["kernel_s"]
+    assert data["cards"]["kernels"] == pytest.approx(sum(one.true_kernels for one in ones), rel=0.03)
+    assert abs(kernels / sum(one.true_seconds for one in ones) - 1) < 2.5 * windows["error"]
+    assert windows["error"] < ones[0].windows["error"]  # half of it is known
+
+
 def test_a_setting_that_means_nothing_is_said(stand_ins, tmp_path):
     one = Recorded(stand_ins, tmp_path / "run", "sometimes", 0.3)
     assert one.windows is None
