@@ -181,7 +181,7 @@ bool tvg_ncnn_find_weights(struct tvg_ncnn_blob *blob, const void *layer, uint64
                 return false;
             readable = at + blob_bytes / 8 + 8;
         }
-        if (word[at] >= begin && word[at] < end)
+        if (word[at] >= begin && word[at] < end && tvg_class_of(word + at)) /* not what another object left in memory that this one does not use */
             return false;
         if (word[at] > 4096 && word[at] % 16 == 0 && tvg_ncnn_read_blob(blob, word + at, blob_bytes, true) && blob->batch == 1 && blob->data &&
             is_plain((const struct mat *)(const void *)(word + at)) && blob->elements >= elements && blob->elements / REARRANGED_MAX <= elements)

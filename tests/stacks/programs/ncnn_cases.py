@@ -93,8 +93,6 @@ def cases_convolution():
     yield "wide kernel", [many], convolution("Convolution", 16, 5, (3, 5)), conv_flop(5, (12, 10), 16, (3, 5)), "f32"
     yield "dilated", [many], convolution("Convolution", 16, 16, (3, 3), _2=2), conv_flop(16, (10, 10), 16, (3, 3)), "f32"
     yield "same padding", [many], convolution("Convolution", 16, 16, (3, 3), _4=-233), conv_flop(16, (14, 14), 16, (3, 3)), "f32"
-    if threads == 1:  # with two, ncnn 20261020 ends with a segmentation fault by itself
-        yield "vector", [values(48)], convolution("Convolution", 48, 24, (1, 1)), conv_flop(24, (1, 1), 48, (1, 1)), "f32"
     yield "depthwise", [many], convolution("ConvolutionDepthWise", 16, 16, (3, 3), 16, _4=1), conv_flop(16, (14, 14), 16, (3, 3), 16), "f32"
     yield "grouped", [many], convolution("ConvolutionDepthWise", 16, 32, (3, 3), 4, _4=1), conv_flop(32, (14, 14), 16, (3, 3), 4), "f32"
     yield "int8", [many], convolution("Convolution", 16, 32, (3, 3), quantized=True), conv_flop(32, (12, 12), 16, (3, 3)), "i8"
