@@ -10,35 +10,31 @@
 #include "../intercept/wrapper.h"
 #include "../record/record.h"
 #include "described.h"
+#include "tflite.h"
 
-enum { RANK_MAX = 8, KERNEL_SUCCESS = 0 };
-
-/* How a TfLiteTensor begins. Its `bytes` must be what type and dimensions say, or nothing of it is believed. */
-struct layout {
-    int32_t type;
-    const void *data;
-    const struct { int32_t size, value[]; } *dims;
-    struct { float scale; int32_t zero_point; } quantization;
-    int32_t allocation;
-    size_t bytes;
-};
+enum { KERNEL_SUCCESS = 0 };
 
 struct tensor {
     int rank;
-    int64_t dim[RANK_MAX];
+    int64_t dim[TVG_TFLITE_RANK_MAX];
     uint64_t elements;
     uint8_t type;
     const void *data;
 };
 
-static bool read_tensor(struct tensor *tensor, const struct layout *layout)
+uint8_t tvg_tflite_type(int32_t number)
 {
     static const uint8_t types[] = {TVG_TYPE_NONE, TVG_TYPE_F32, TVG_TYPE_I32, TVG_TYPE_U8, TVG_TYPE_I64, TVG_TYPE_NONE, TVG_TYPE_BOOL, TVG_TYPE_I16, TVG_TYPE_C64,
                                     TVG_TYPE_I8, TVG_TYPE_F16, TVG_TYPE_F64, TVG_TYPE_C128, TVG_TYPE_NONE, TVG_TYPE_NONE, TVG_TYPE_NONE, TVG_TYPE_NONE,
                                     TVG_TYPE_NONE, TVG_TYPE_I4, TVG_TYPE_BF16};
-    if (!layout || !layout->dims || layout->dims->size < 1 || layout->dims->size > RANK_MAX || layout->type < 0 || layout->type >= (int32_t)sizeof types)
+    return number < 0 || number >= (int32_t)sizeof types ? TVG_TYPE_NONE : types[number];
+}
+
+static bool read_tensor(struct tensor *tensor, const struct tvg_tflite_layout *layout)
+{
+    if (!layout || !layout->dims || layout->dims->size < 1 || layout->dims->size > TVG_TFLITE_RANK_MAX)
         return false;
-    *tensor = (struct tensor){.rank = layout->dims->size, .elements = 1, .type = types[layout->type], .data = layout->data};
+    *tensor = (struct tensor){.rank = layout->dims->size, .elements = 1, .type = tvg_tflite_type(layout->type), .data = layout->data};
     for (int i = 0; i < tensor->rank; i++) {
         tensor->dim[i] = layout->dims->value[i];
         if (tensor->dim[i] < 0)
@@ -48,7 +44,7 @@ static bool read_tensor(struct tensor *tensor, const struct layout *layout)
     return tensor->type != TVG_TYPE_NONE && layout->bytes == tvg_type_bytes(tensor->type, tensor->elements);
 }
 
-enum { INPUTS_MAX = 48, RECURRENT_TO_FORGET = 6 };
+enum { RECURRENT_TO_FORGET = 6 };
 #define INPUTS(first, last) ((UINT64_C(2) << (last)) - (UINT64_C(1) << (first)))
 
 enum class { CONVOLUTION, DEPTHWISE, VOLUME, TRANSPOSED, FULLY_CONNECTED, BATCHED, RECURRENT };
@@ -78,6 +74,14 @@ static const struct kernel {
 /* The older form of LSTM has one matrix for all gates. */
 static const uint64_t one_matrix = INPUTS(2, 2);
 
+static const struct kernel *kernel_named(const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+        if (strlen(kernels[i].name) == length && strncmp(name, kernels[i].name, length) == 0)
+            return &kernels[i];
+    return NULL;
+}
+
 /* _ZN6tflite3ops7builtin4conv4Eval...: the name behind "builtin", with its length before it. */
 static const struct kernel *kernel_of(const char *name)
 {
@@ -85,10 +89,7 @@ static const struct kernel *kernel_of(const char *name)
     unsigned length = 0;
     for (at = at ? at + strlen("7builtin") : ""; *at >= '0' && *at <= '9'; at++)
         length = length * 10 + (unsigned)(*at - '0');
-    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
-        if (strlen(kernels[i].name) == length && strncmp(at, kernels[i].name, length) == 0)
-            return &kernels[i];
-    return NULL;
+    return kernel_named(at, length);
 }
 
 /* Images are [N, height, width, C], kernels [K, height, width, C / groups] ([1, height, width, K] when each channel has its own). */
@@ -151,16 +152,8 @@ static bool shape_product(struct tvg_op *op, const struct tensor *a, const struc
     return true;
 }
 
-/* A node of the graph, and the library's functions that give its tensors: NULL for one that it lacks. */
-struct node {
-    void *context;
-    const void *node;
-    const void *(*input)(const void *context, const void *node, int index);
-    const void *(*output)(void *context, const void *node, int index);
-};
-
 /* Every row of the input, each step of each sequence, meets every matrix. A step whose input is all zeros may be spared: it was asked for. */
-static bool describe_recurrent(struct tvg_op *op, const struct kernel *kernel, const struct node *node, const struct tensor *a, const struct tensor *c)
+static bool describe_recurrent(struct tvg_op *op, const struct kernel *kernel, const struct tvg_tflite_node *node, const struct tensor *a, const struct tensor *c)
 {
     struct tensor tensor;
     uint64_t matrices = kernel->matrices;
@@ -170,7 +163,7 @@ static bool describe_recurrent(struct tvg_op *op, const struct kernel *kernel, c
     if (width < 1)
         return false;
     uint64_t weights = op->bytes_a = op->bytes_b = 0;
-    for (int i = 0; i < INPUTS_MAX; i++) {
+    for (int i = 0; i < TVG_TFLITE_INPUTS_MAX; i++) {
         const void *at = node->input(node->context, node->node, i);
         bool matrix = matrices >> i & 1, readable = at && read_tensor(&tensor, at);
         if (at && matrix && (!readable || tensor.rank != 2))
@@ -192,7 +185,7 @@ static bool describe_recurrent(struct tvg_op *op, const struct kernel *kernel, c
     return true;
 }
 
-static bool describe(struct tvg_op *op, const struct kernel *kernel, const struct node *node, const struct tensor *a, const struct tensor *b, const struct tensor *c)
+static bool describe(struct tvg_op *op, const struct kernel *kernel, const struct tvg_tflite_node *node, const struct tensor *a, const struct tensor *b, const struct tensor *c)
 {
     op->type_a = a->type, op->type_b = b->type, op->type_c = c->type, op->type_compute = b->type; /* a float input of integer weights is quantized first */
     op->flags = TVG_OP_ROW_MAJOR | TVG_OP_BETA_ZERO;
@@ -220,34 +213,47 @@ static bool describe(struct tvg_op *op, const struct kernel *kernel, const struc
     return false;
 }
 
-/* What the node computes, and on which tensors: a, b, c. */
-static bool describe_node(struct tvg_op *op, struct tensor operand[3], const struct kernel *kernel, void *context, const void *address, const void *code)
+/* What the node computes, and where a, b and c lie. */
+static bool describe_node(struct tvg_op *op, const void *operand[3], const struct kernel *kernel, const struct tvg_tflite_node *node)
 {
-    struct node node = {.context = context, .node = address};
+    struct tensor a, b, c;
+    if (!kernel || !node->input || !node->output || !read_tensor(&a, node->input(node->context, node->node, kernel->a)) ||
+        !read_tensor(&b, node->input(node->context, node->node, kernel->b)) || !read_tensor(&c, node->output(node->context, node->node, 0)))
+        return false;
+    operand[0] = a.data, operand[1] = b.data, operand[2] = c.data;
+    return describe(op, kernel, node, &a, &b, &c);
+}
+
+bool tvg_tflite_describe(struct tvg_op *op, const void *operand[3], const char *kernel, const struct tvg_tflite_node *node)
+{
+    return describe_node(op, operand, kernel_named(kernel, strlen(kernel)), node);
+}
+
+/* A node of TensorFlow Lite's, read by its own functions, which lie in the object of `code`. */
+static struct tvg_tflite_node node_of(void *context, const void *address, const void *code)
+{
+    struct tvg_tflite_node node = {.context = context, .node = address};
     void *input = tvg_inline_symbol(code, "_ZN6tflite8GetInputEPK13TfLiteContextPK10TfLiteNodei");
     void *output = tvg_inline_symbol(code, "_ZN6tflite9GetOutputEP13TfLiteContextPK10TfLiteNodei");
     memcpy(&node.input, &input, sizeof input);
     memcpy(&node.output, &output, sizeof output);
-    if (!kernel || !input || !output || !read_tensor(&operand[0], node.input(context, address, kernel->a)) ||
-        !read_tensor(&operand[1], node.input(context, address, kernel->b)) || !read_tensor(&operand[2], node.output(context, address, 0)))
-        return false;
-    return describe(op, kernel, &node, &operand[0], &operand[1], &operand[2]);
+    return node;
 }
 
 /* A result whose size is only known when it has been computed. */
-static void record_late(struct tvg_call *call, uint64_t end, struct tvg_op *op, const struct kernel *kernel, void *context, const void *node,
+static void record_late(struct tvg_call *call, uint64_t end, struct tvg_op *op, const struct kernel *kernel, const struct tvg_tflite_node *node,
                         const void *code, void *caller)
 {
     int saved = errno;
-    struct tensor operand[3];
+    const void *operand[3];
     uint64_t start = call->start;
     tvg_call_release(call);
     call->thread = NULL;
-    if (describe_node(op, operand, kernel, context, node, code)) {
+    if (describe_node(op, operand, kernel, node)) {
         op->library = tvg_object_name(code, NULL);
         op->caller = (uint64_t)(uintptr_t)caller;
         tvg_op_count(op);
-        tvg_op_record(tvg_op_intern(op), start, end, operand[0].data, operand[1].data, operand[2].data);
+        tvg_op_record(tvg_op_intern(op), start, end, operand[0], operand[1], operand[2]);
     } else
         tvg_note("unknown-version", "TensorFlow Lite", "tensors of a kernel that don't read as in any version that is known: it is not counted");
     errno = saved;
@@ -266,17 +272,18 @@ TVG_HOOK_BODY int tvg_hook_tflite_kernel(void *context, void *node)
         return real(context, node);
     int saved = errno;
     const struct kernel *kernel = kernel_of(entry->name);
-    struct tensor operand[3];
+    const struct tvg_tflite_node read = node_of(context, node, code);
+    const void *operand[3];
     struct tvg_op op = {.function = kernel ? kernel->name : entry->name, .net = TVG_NET_INLINE, .device = -1};
     struct tvg_slot *slot = NULL;
-    if (describe_node(&op, operand, kernel, context, node, code))
+    if (describe_node(&op, operand, kernel, &read))
         slot = tvg_slot_described(&call, entry, &op, caller);
     errno = saved;
     call.start = tvg_now();
     int status = real(context, node);
     if (slot && status == KERNEL_SUCCESS)
-        tvg_call_end(&call, slot, operand[0].data, operand[1].data, operand[2].data);
+        tvg_call_end(&call, slot, operand[0], operand[1], operand[2]);
     else if (status == KERNEL_SUCCESS)
-        record_late(&call, tvg_now(), &op, kernel, context, node, code, caller);
+        record_late(&call, tvg_now(), &op, kernel, &read, code, caller);
     return status;
 }

@@ -1,6 +1,6 @@
 """LiteRT and TensorFlow Lite: every product of a CNN and of an attention layer, float and quantized, against the textbook, op by op."""
 import pytest
-from stack_lib import PROGRAMS, THREADS, Pair, stack_python, tvg_json
+from stack_lib import PROGRAMS, THREADS, Pair, compile_c, stack_files, stack_python, tvg_json
 from tvg_testlib import clean_environment, run
 
 # versions that these figures were seen with: ai-edge-litert 2.3.0, tensorflow 2.21.0
@@ -40,3 +40,27 @@ def test_recurrent_layers_and_volumes(tmp_path, weights, runtime):
     assert [[op["function"], op["flop"]] for op in pair.ops] == pair.answer["products"]
     assert all(op["net"] == "inline" and op["duration_ns"] > 0 for op in pair.ops)
     assert "not counted" not in str(tvg_json("coverage", "--json", pair.trace))
+
+
+PRODUCTS = {"conv", "depthwise_conv", "transpose_conv", "fully_connected", "batch_matmul"}
+
+
+def test_a_program_of_the_c_library(tmp_path, models):
+    """It is stripped: a model's nodes are read when it is compiled, and share the time of a run."""
+    library = stack_files(python(), "ai_edge_litert/libLiteRt.so")[0]
+    host = compile_c(PROGRAMS / "litert_api.c", f"-L{library.parent}", "-lLiteRt", f"-Wl,-rpath,{library.parent}", name="litert_api")
+    runs, names = 3, [f"{model}-{how}" for model in ("cnn", "attention") for how in ("float", "dynamic", "int8")]
+    pair = Pair(host, None, tmp_path, runs, *(models / f"{name}.tflite" for name in names))
+    expected = {}
+    for model in ("cnn", "attention"):
+        known = Pair(python(), "litert_cases.py", tmp_path / model, "run", models, model, "float", "litert").answer["products"]
+        for flop in known:  # each as often as there are runs, and for each type of weights
+            expected[flop] = expected.get(flop, 0) + 3
+    found = {}
+    for op in pair.ops:
+        if op["function"] in PRODUCTS:
+            found[op["flop"]] = found.get(op["flop"], 0) + 1
+    assert found == expected
+    assert all(op.get("flop", 0) == 0 for op in pair.ops if op["function"] not in PRODUCTS)
+    assert all("time_shared" in op["flags"] for op in pair.ops)
+    assert "found-not-catchable" not in str(tvg_json("coverage", "--json", pair.trace))
