@@ -1,6 +1,6 @@
 """LiteRT and TensorFlow Lite: every product of a CNN and of an attention layer, float and quantized, against the textbook, op by op."""
 import pytest
-from stack_lib import PROGRAMS, THREADS, Pair, compile_c, stack_files, stack_python, tvg_json
+from stack_lib import PROGRAMS, THREADS, Pair, compile_c, silent, stack_files, stack_python, tvg_json
 from tvg_testlib import clean_environment, run
 
 # versions that these figures were seen with: ai-edge-litert 2.3.0, tensorflow 2.21.0
@@ -33,13 +33,19 @@ def test_flop(tmp_path, models, model, how, runtime):
     assert "found-not-catchable" not in notes and "unknown-version" not in notes
 
 
-@pytest.mark.parametrize("runtime", ["litert", "litert-builtin", "tensorflow"])
-@pytest.mark.parametrize("weights", ["float32", "int8"])
-def test_recurrent_layers_and_volumes(tmp_path, weights, runtime):
+@pytest.mark.parametrize("weights, runtime", [("float32", "litert"), ("int8", "litert"), ("float32", "litert-builtin"), ("int8", "tensorflow")])
+def test_recurrent_and_volumes(tmp_path, weights, runtime):
+    """LSTM, RNN and SVDF, with one direction and with two, in all forms that their weights may take; 3-D convolutions: no XNNPACK takes them."""
     pair = Pair(python(), "litert_kernels.py", tmp_path, weights, runtime)
     assert [[op["function"], op["flop"]] for op in pair.ops] == pair.answer["products"]
-    assert all(op["net"] == "inline" and op["duration_ns"] > 0 for op in pair.ops)
-    assert "not counted" not in str(tvg_json("coverage", "--json", pair.trace))
+    assert all(op["net"] == "inline" and op["duration_ns"] > 0 and int(op["b"], 16) for op in pair.ops)
+    assert {op["types"][1] for op in pair.ops} == {"f32" if weights == "float32" else "i8"}
+    assert {op["kind"] for op in pair.ops} == ({"rnn", "conv"} if weights == "float32" else {"rnn"})
+    # every operand, by hand: a sequence's input, its eight matrices and four biases, peepholes, two states, its output
+    sequence = next(op for op in pair.ops if op["function"] == "unidirectional_sequence_lstm")
+    element = 4 if weights == "float32" else 1
+    assert sequence["bytes"] == 4 * 2 * 5 * 12 + element * (4 * 8 * (12 + 8) + 3 * 8) + 4 * (4 * 8 + 2 * 2 * 8) + 4 * 2 * 5 * 8
+    assert silent(pair.trace)
 
 
 PRODUCTS = {"conv", "depthwise_conv", "transpose_conv", "fully_connected", "batch_matmul"}

@@ -18,7 +18,8 @@ else:
 import flatbuffers
 
 generator = np.random.default_rng(0)
-TYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32}
+TYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, "int16": schema.TensorType.INT16, "int32": schema.TensorType.INT32}
+SCALES = {"int8": 0.01, "int16": 2 ** -11, "int32": 1e-4}
 STEPS, BATCH, IN, UNITS, PROJECTED, MEMORY = 5, 2, 12, 8, 6, 3
 
 
@@ -26,7 +27,7 @@ class Graph:
     """A model of one operator: inputs are added in the operator's own order, None for one that is left out."""
 
     def __init__(self):
-        self.tensors, self.buffers, self.inputs, self.given = [], [schema.BufferT()], [], []
+        self.tensors, self.buffers, self.inputs, self.given, self.between = [], [schema.BufferT()], [], [], []
 
     def add(self, shape, type="float32", data=None, variable=False):
         tensor = schema.TensorT()
@@ -36,19 +37,19 @@ class Graph:
             buffer.data = np.frombuffer(data.tobytes(), dtype=np.uint8)
             self.buffers.append(buffer)
             tensor.buffer = len(self.buffers) - 1
-        if type == "int8":
+        if type in SCALES:
             tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale, tensor.quantization.zeroPoint = [0.01], [0]
+            tensor.quantization.scale, tensor.quantization.zeroPoint = [SCALES[type]], [0]
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def input(self, *shape):
-        self.given.append(self.add(shape))
+    def input(self, *shape, type="float32"):
+        self.given.append(self.add(shape, type))
         self.inputs.append(self.given[-1])
 
     def constant(self, *shape, type="float32"):
-        data = generator.standard_normal(shape) * 0.1
-        self.inputs.append(self.add(shape, type, (data * 100).astype(np.int8) if type == "int8" else data.astype(np.float32)))
+        data = generator.standard_normal(shape) * 0.1 / SCALES.get(type, 1)
+        self.inputs.append(self.add(shape, type, data.astype(type)))
 
     def integers(self, *values):
         self.inputs.append(self.add([len(values)], "int32", np.array(values, np.int32)))
@@ -56,17 +57,18 @@ class Graph:
     def weights(self, *shape):
         self.constant(*shape, type=weights_type)
 
-    def state(self, *shape):
-        self.inputs.append(self.add(shape, variable=True))
+    def state(self, *shape, type="float32"):
+        self.inputs.append(self.add(shape, type, variable=True))
 
     def none(self, count=1):
         self.inputs += [-1] * count
 
-    def model(self, operator, options, *outputs):
+    def model(self, operator, options, *outputs, outputs_type="float32"):
         code, node, graph, model = schema.OperatorCodeT(), schema.OperatorT(), schema.SubGraphT(), schema.ModelT()
         code.builtinCode = getattr(schema.BuiltinOperator, operator)
         code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 1
-        node.inputs, node.outputs = self.inputs, [self.add(shape) for shape in outputs]
+        node.inputs, node.outputs = self.inputs, [self.add(shape, outputs_type) for shape in outputs]
+        node.intermediates = self.between
         node.builtinOptions = options
         node.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__[:-1])
         graph.tensors, graph.operators, graph.inputs, graph.outputs = self.tensors, [node], self.given, node.outputs
@@ -130,10 +132,9 @@ def lstm_inputs(graph, gates=4, output=UNITS, peephole=False):
         graph.none(4 - gates)
         for _ in range(gates):
             graph.weights(UNITS, width)
+    for _ in range(3 if peephole else 0):
+        graph.weights(UNITS)
     graph.none(0 if peephole else 3)
-    if peephole:
-        for _ in range(3):
-            graph.constant(UNITS, type="int16" if weights_type == "int16" else "float32")
     graph.none(4 - gates)
     for _ in range(gates):
         graph.constant(UNITS)
@@ -172,10 +173,38 @@ def basic_lstm():
 def sequence_lstm(gates, output):
     graph = Graph()
     graph.input(BATCH, STEPS, IN)
-    lstm_inputs(graph, gates, output)
+    lstm_inputs(graph, gates, output, peephole=gates == 4)
     graph.state(BATCH, output)
     graph.state(BATCH, UNITS)
     return graph.model("UNIDIRECTIONAL_SEQUENCE_LSTM", options("UnidirectionalSequenceLSTM"), [BATCH, STEPS, output]), lstm_flop(BATCH * STEPS, gates, output)
+
+
+def integer_lstm():
+    """Everything is int8: biases are int32, the cell's state is int16."""
+    graph = Graph()
+    graph.input(BATCH, STEPS, IN, type="int8")
+    for width in (IN, UNITS):
+        for _ in range(4):
+            graph.constant(UNITS, width, type="int8")
+    graph.none(3)
+    for _ in range(4):
+        graph.constant(UNITS, type="int32")
+    graph.none(2)
+    graph.state(BATCH, UNITS, type="int8")
+    graph.state(BATCH, UNITS, type="int16")
+    graph.between = [graph.add([1], "int16") for _ in range(4)] + [graph.add([1], "int8")]
+    return graph.model("UNIDIRECTIONAL_SEQUENCE_LSTM", options("UnidirectionalSequenceLSTM"), [BATCH, STEPS, UNITS], outputs_type="int8"), lstm_flop(BATCH * STEPS)
+
+
+def integer_svdf():
+    graph, rank = Graph(), 2
+    graph.input(BATCH, IN, type="int8")
+    graph.constant(rank * UNITS, IN, type="int8")
+    graph.constant(rank * UNITS, MEMORY, type="int16")
+    graph.constant(UNITS, type="int32")
+    graph.state(BATCH, rank * UNITS * MEMORY, type="int16")
+    model = graph.model("SVDF", options("SVDF", rank=rank, fusedActivationFunction=schema.ActivationFunctionType.RELU), [BATCH, UNITS], outputs_type="int8")
+    return model, 2 * BATCH * rank * UNITS * (IN + MEMORY)
 
 
 def bidirectional_lstm(second):
@@ -234,7 +263,7 @@ def run(model):
     interpreter.allocate_tensors()
     values = np.random.default_rng(1)
     for given in interpreter.get_input_details():
-        interpreter.set_tensor(given["index"], values.standard_normal(given["shape"]).astype(np.float32))
+        interpreter.set_tensor(given["index"], (3 * values.standard_normal(given["shape"])).astype(given["dtype"]))
     interpreter.invoke()
     return b"".join(interpreter.get_tensor(taken["index"]).tobytes() for taken in interpreter.get_output_details())
 
@@ -242,9 +271,10 @@ def run(model):
 both = [("rnn", rnn()), ("unidirectional_sequence_rnn", sequence_rnn()), ("bidirectional_sequence_rnn", bidirectional_rnn(True)), ("lstm", lstm()), ("unidirectional_sequence_lstm", sequence_lstm(4, UNITS)),
         ("unidirectional_sequence_lstm", sequence_lstm(4, PROJECTED)), ("unidirectional_sequence_lstm", sequence_lstm(3, UNITS)),
         ("bidirectional_sequence_lstm", bidirectional_lstm(False)), ("bidirectional_sequence_lstm", bidirectional_lstm(True)), ("svdf", svdf())]
-# Integer weights without a second input end LiteRT 2.3 and TensorFlow 2.21 themselves.
+# with int8 weights and without a second input, the library itself reads where nothing is
 in_float = [("bidirectional_sequence_rnn", bidirectional_rnn(False)), ("lstm", basic_lstm()), ("conv3d", volume()), ("conv3d_transpose", transposed_volume())]
-cases = both + (in_float if weights_type == "float32" else [])
+in_integers = [("unidirectional_sequence_lstm", integer_lstm()), ("svdf", integer_svdf())]
+cases = both + (in_float if weights_type == "float32" else in_integers)
 digest = hashlib.sha256()
 for name, (model, _) in cases:
     digest.update(run(model))
