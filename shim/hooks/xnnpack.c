@@ -13,6 +13,7 @@
 #include "../record/record.h"
 #include "described.h"
 #include "registry.h"
+#include "xnnpack_others.h"
 
 enum { OPERATORS_MAX = 8192, ARGUMENTS = 6 + TVG_STACK_ARGUMENTS, TRANSPOSE_WEIGHTS = 1 };
 
@@ -306,6 +307,7 @@ TVG_HOOK_BODY int tvg_hook_xnn_delete_operator(void *operator)
 {
     TVG_TAKE_ENTRY(entry);
     tvg_pool_give(&operators, tvg_registry_take(&known, operator));
+    tvg_xnn_other_deleted(operator);
     return TVG_FUNCTION(delete_function, tvg_target(entry, NULL))(operator);
 }
 
@@ -315,16 +317,19 @@ TVG_HOOK_BODY int tvg_hook_xnn_run_operator(void *address, size_t node, size_t p
 {
     TVG_TAKE_ENTRY(entry);
     run_function *const real = TVG_FUNCTION(run_function, tvg_target(entry, NULL));
-    struct operator *operator = tvg_registry_get(&known, address);
-    if (!operator || !operator->shaped) /* not a product, or one that has been said */
+    const struct operator *operator = tvg_registry_get(&known, address);
+    const struct tvg_xnn_other *other = operator ? NULL : tvg_xnn_other(address);
+    if (operator ? !operator->shaped : !other || !other->shaped) /* one that has been said, or no product */
         return real(address, node, part, pool);
     struct tvg_call call __attribute__((cleanup(tvg_call_release)));
     if (!tvg_call_begin(&call, __builtin_frame_address(0)))
         return real(address, node, part, pool);
-    struct tvg_slot *slot = tvg_slot_described(&call, entry, &operator->op, __builtin_return_address(0));
+    struct tvg_slot *slot = tvg_slot_described(&call, entry, operator ? &operator->op : &other->op, __builtin_return_address(0));
     call.start = tvg_now();
     int status = real(address, node, part, pool);
-    if (status == 0)
+    if (status == 0 && operator)
         tvg_call_end(&call, slot, operator->a, operator->b, operator->c);
+    else if (status == 0)
+        tvg_call_end(&call, slot, other->a, other->b, other->c);
     return status;
 }

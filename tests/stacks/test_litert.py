@@ -48,6 +48,23 @@ def test_recurrent_and_volumes(tmp_path, weights, runtime):
     assert silent(pair.trace)
 
 
+def test_operators_that_are_no_products(tmp_path):
+    """XNNPACK's, when all operations are asked for: what each reads and writes, by hand."""
+    pair = Pair(python(), "litert_kernels.py", tmp_path, "others", "litert", environment={"TVG_OPS": "all"})
+    assert [[op["kind"], op["bytes"]] for op in pair.ops] == pair.answer["products"]
+    assert all(op["net"] == "inline" and not op.get("flop") and int(op["a"], 16) and int(op["c"], 16) for op in pair.ops)
+    assert silent(pair.trace)
+
+
+@pytest.mark.parametrize("how, kinds", [("float", {"copy": 15, "transpose": 12, "softmax": 3}), ("int8", {"copy": 6, "quantize": 3, "dequantize": 3})])
+def test_operators_around_products(tmp_path, models, how, kinds):
+    model = "attention" if how == "float" else "cnn"
+    pair = Pair(python(), "litert_cases.py", tmp_path, "run", models, model, how, "litert", environment={"TVG_OPS": "all"})
+    found = [op["kind"] for op in pair.ops]
+    assert {kind: found.count(kind) for kind in set(found) - {"gemm", "conv"}} == kinds
+    assert sorted(op["flop"] for op in pair.ops if op.get("flop")) == pair.answer["products"]
+
+
 PRODUCTS = {"conv", "depthwise_conv", "transpose_conv", "fully_connected", "batch_matmul"}
 
 

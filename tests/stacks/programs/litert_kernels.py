@@ -1,7 +1,8 @@
 """One-operator models of TensorFlow Lite's recurrent, 3-D and other products, written without a converter, and their inference.
 
-Arguments: WEIGHTS RUNTIME: float32 or int8 (a float input is quantized for them); litert, litert-builtin (without XNNPACK) or tensorflow.
-Prints one JSON object: a digest of the outputs and the FLOP of each product, by the operator's name."""
+Arguments: WEIGHTS RUNTIME: float32 or int8 (a float input is quantized for them), or others: operators that are no products; litert, litert-builtin
+(without XNNPACK) or tensorflow.
+Prints one JSON object: a digest of the outputs and the FLOP of each product by the operator's name, of others the bytes by the kind."""
 import hashlib
 import json
 import sys
@@ -70,7 +71,8 @@ class Graph:
         node.inputs, node.outputs = self.inputs, [self.add(shape, outputs_type) for shape in outputs]
         node.intermediates = self.between
         node.builtinOptions = options
-        node.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__[:-1])
+        if options:
+            node.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__[:-1])
         graph.tensors, graph.operators, graph.inputs, graph.outputs = self.tensors, [node], self.given, node.outputs
         model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [code], [graph], self.buffers
         builder = flatbuffers.Builder(1024)
@@ -268,14 +270,45 @@ def run(model):
     return b"".join(interpreter.get_tensor(taken["index"]).tobytes() for taken in interpreter.get_output_details())
 
 
-both = [("rnn", rnn()), ("unidirectional_sequence_rnn", sequence_rnn()), ("bidirectional_sequence_rnn", bidirectional_rnn(True)), ("lstm", lstm()), ("unidirectional_sequence_lstm", sequence_lstm(4, UNITS)),
-        ("unidirectional_sequence_lstm", sequence_lstm(4, PROJECTED)), ("unidirectional_sequence_lstm", sequence_lstm(3, UNITS)),
-        ("bidirectional_sequence_lstm", bidirectional_lstm(False)), ("bidirectional_sequence_lstm", bidirectional_lstm(True)), ("svdf", svdf())]
-# with int8 weights and without a second input, the library itself reads where nothing is
-in_float = [("bidirectional_sequence_rnn", bidirectional_rnn(False)), ("lstm", basic_lstm()), ("conv3d", volume()), ("conv3d_transpose", transposed_volume())]
-in_integers = [("unidirectional_sequence_lstm", integer_lstm()), ("svdf", integer_svdf())]
-cases = both + (in_float if weights_type == "float32" else in_integers)
+def products():
+    both = [("rnn", rnn()), ("unidirectional_sequence_rnn", sequence_rnn()), ("bidirectional_sequence_rnn", bidirectional_rnn(True)), ("lstm", lstm()),
+            ("unidirectional_sequence_lstm", sequence_lstm(4, UNITS)), ("unidirectional_sequence_lstm", sequence_lstm(4, PROJECTED)),
+            ("unidirectional_sequence_lstm", sequence_lstm(3, UNITS)), ("bidirectional_sequence_lstm", bidirectional_lstm(False)),
+            ("bidirectional_sequence_lstm", bidirectional_lstm(True)), ("svdf", svdf())]
+    # with int8 weights and without a second input, the library itself reads where nothing is
+    in_float = [("bidirectional_sequence_rnn", bidirectional_rnn(False)), ("lstm", basic_lstm()), ("conv3d", volume()), ("conv3d_transpose", transposed_volume())]
+    in_integers = [("unidirectional_sequence_lstm", integer_lstm()), ("svdf", integer_svdf())]
+    return both + (in_float if weights_type == "float32" else in_integers)
+
+
+def other(operator, made, output, *inputs, integers=()):
+    graph = Graph()
+    for shape in inputs:
+        graph.input(*shape)
+    if integers:
+        graph.integers(*integers)
+    elements = [int(np.prod(shape)) for shape in (*inputs, output)]
+    return graph.model(operator, made, list(output)), 4 * sum(elements)
+
+
+def others():
+    """Operators that are no products, by kind, and the bytes that they read and write."""
+    images, pooled = (2, 8, 6, 5), (2, 4, 3, 5)
+    pool = {"filterHeight": 2, "filterWidth": 2, "strideH": 2, "strideW": 2, "padding": schema.Padding.VALID,
+            "fusedActivationFunction": schema.ActivationFunctionType.NONE}
+    plain = {"fusedActivationFunction": schema.ActivationFunctionType.NONE}
+    return [("elementwise", other("ADD", options("Add", **plain), (3, 4, 7), (3, 4, 7), (7,))),
+            ("elementwise", other("MUL", options("Mul", **plain), (3, 4, 7), (4, 1), (3, 4, 7))),
+            ("elementwise", other("LOGISTIC", None, (3, 11), (3, 11))),
+            ("softmax", other("SOFTMAX", options("Softmax", beta=1.0), (6, 10), (6, 10))),
+            ("pool", other("MAX_POOL_2D", options("Pool2D", **pool), pooled, images)),
+            ("pool", other("AVERAGE_POOL_2D", options("Pool2D", **pool), pooled, images)),
+            ("reduce", other("MEAN", options("Reducer", keepDims=True), (2, 1, 1, 5), images, integers=(1, 2))),
+            ("transpose", other("TRANSPOSE", options("Transpose"), (4, 2, 3), (2, 3, 4), integers=(2, 0, 1)))]
+
+
+cases = others() if weights_type == "others" else products()
 digest = hashlib.sha256()
 for name, (model, _) in cases:
     digest.update(run(model))
-print(json.dumps({"digest": digest.hexdigest(), "products": [[name, flop] for name, (_, flop) in cases]}))
+print(json.dumps({"digest": digest.hexdigest(), "products": [[name, work] for name, (_, work) in cases]}))
