@@ -10,7 +10,7 @@ from stack_lib import BUILD, PROGRAMS, THREADS, run_under_shim, stack_files, sta
 import trace_blocks
 from tvg_testlib import ROOT
 
-# versions that this was seen with: cublas 13.4, cudnn 9.26, nccl 2.30, cusparselt 0.8
+# in the versions of versions.txt, which torch 2.15 asks for as well: a newer one may export names that nobody has looked at
 PACKAGES = ["nvidia-cublas", "nvidia-cudnn-cu13", "nvidia-nccl-cu13", "nvidia-cusparselt-cu13"]
 # kinds, types and flags of trace/op.h
 GEMM, GEMMT, GEMV, GER, SYMM, HEMM, SYRK, HERK, SYR2K, HER2K, TRMM, TRSM, GBMV, SYMV, SBMV, SPMV, TRMV, TBMV, TPMV, TRSV, TBSV, TPSV, SYR, SPR, SYR2, SPR2 = range(1, 27)
