@@ -94,9 +94,9 @@ def main():
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args()
     if options.device == "cuda":
-        lacking = gpu_lib.missing()
-        if lacking:
-            print("bench-gpu can't run here. It needs:\n" + "\n".join(f"  - {one}" for one in lacking), file=sys.stderr)
+        refusal = gpu_lib.refusal("bench-gpu")
+        if refusal:
+            print(refusal, file=sys.stderr)
             return 3
         print(f"cards: {', '.join(gpu_lib.cards())}", file=sys.stderr)
     sizes = ["--device", options.device, *(["--small"] if options.small else [])]

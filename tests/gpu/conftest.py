@@ -21,9 +21,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    lacking = gpu_lib.missing()
-    if lacking:
-        pytest.exit("test-gpu can't run here. It needs:\n" + "\n".join(f"  - {one}" for one in lacking), returncode=3)
+    refusal = gpu_lib.refusal("test-gpu")
+    if refusal:
+        pytest.exit(refusal, returncode=3)
     results = config.getoption("--results")
     config.truths_file = results and results.with_name("truths.jsonl")
 

@@ -35,6 +35,12 @@ def missing():
     return lacking
 
 
+def refusal(target):
+    """Why `make TARGET` can't run here, in words for its user; None where it can."""
+    lacking = missing()
+    return f"{target} can't run here. It needs:\n" + "\n".join(f"  - {one}" for one in lacking) if lacking else None
+
+
 def no_card():
     try:
         driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(0)

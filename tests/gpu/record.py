@@ -241,9 +241,9 @@ def main():
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args()
     if options.device == "cuda":
-        lacking = gpu_lib.missing()
-        if lacking:
-            print("fixtures-gpu can't run here. It needs:\n" + "\n".join(f"  - {one}" for one in lacking), file=sys.stderr)
+        refusal = gpu_lib.refusal("fixtures-gpu")
+        if refusal:
+            print(refusal, file=sys.stderr)
             return 3
     options.out, options.work = options.out.absolute(), options.work and options.work.absolute()
     Recorder(options).all()
