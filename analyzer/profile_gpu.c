@@ -230,7 +230,7 @@ bool tvg_gpu_build_finish(struct tvg_gpu_build *build, struct tvg_arena *arena, 
     if (!devices)
         return true;
     profile->gpus = tvg_arena_alloc(arena, devices * sizeof *profile->gpus);
-    uint32_t added = build->sampling ? tvg_sampling_room(build->sampling, profile, build->activity, build->count) : 0;
+    uint32_t added = build->sampling ? tvg_sampling_room(build->sampling, profile) : 0;
     profile->activity = tvg_arena_alloc(arena, (build->count + added + 1) * sizeof *profile->activity);
     if (!profile->gpus || !profile->activity)
         return false;

@@ -360,11 +360,10 @@ static bool never_seen(const struct tvg_sampling *sampling, uint32_t op)
     return calls->gap && !calls->sample && !calls->whole;
 }
 
-uint32_t tvg_sampling_room(const struct tvg_sampling *sampling, const struct tvg_profile *profile, const struct tvg_gpu_activity *activity, uint32_t count)
+uint32_t tvg_sampling_room(const struct tvg_sampling *sampling, const struct tvg_profile *profile)
 {
     enum { KERNELS_A_CALL = 8 };
     uint32_t unseen = 0;
-    (void)activity, (void)count;
     for (uint32_t i = 0; i < profile->op_count; i++)
         unseen += never_seen(sampling, i);
     return unseen * KERNELS_A_CALL;
@@ -389,7 +388,7 @@ static void judge_launches(struct tvg_sampling *sampling, const struct tvg_profi
 
 bool tvg_sampling_finish(struct tvg_sampling *sampling, struct tvg_profile *profile, struct tvg_sampled_card *cards, int card_count)
 {
-    uint32_t count = profile->activity_count, capacity = count + tvg_sampling_room(sampling, profile, profile->activity, count);
+    uint32_t count = profile->activity_count, capacity = count + tvg_sampling_room(sampling, profile);
     struct order *order = malloc((count + 1u) * sizeof *order);
     double *error = calloc(profile->op_count + 1u, sizeof *error);
     double residual[GROUPS] = {0}, unknown = 0, squares = 0, total = 0;

@@ -49,6 +49,6 @@ bool tvg_sampling_finish(struct tvg_sampling *sampling, struct tvg_profile *prof
 /* The latest moment in a gap in which a card worked; 0: a window was later. */
 double tvg_sampling_worked_until(const struct tvg_sampling *sampling);
 /* Activities that may be added at most. */
-uint32_t tvg_sampling_room(const struct tvg_sampling *sampling, const struct tvg_profile *profile, const struct tvg_gpu_activity *activity, uint32_t count);
+uint32_t tvg_sampling_room(const struct tvg_sampling *sampling, const struct tvg_profile *profile);
 
 #endif
