@@ -49,8 +49,7 @@ static bool prepare(const void *code)
 {
     if (atomic_load_explicit(&get_layout, memory_order_acquire))
         return true;
-    Dl_info info;
-    void *handle = dladdr(code, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *handle = tvg_library_handle(code);
     void *layout = handle ? dlsym(handle, "cublasLtMatrixLayoutGetAttribute") : NULL;
     void *product = handle ? dlsym(handle, "cublasLtMatmulDescGetAttribute") : NULL;
     if (!layout || !product) {

@@ -115,8 +115,7 @@ static bool find_functions(const void *code)
 {
     void *base;
     snprintf(library, sizeof library, "%s", tvg_object_name(code, &base));
-    Dl_info info;
-    void *handle = dladdr(code, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *handle = tvg_library_handle(code);
     if (!handle) /* the program itself */
         handle = dlopen(NULL, RTLD_LAZY);
     struct { const char *name; void *place; } wanted[] = {

@@ -69,27 +69,28 @@ static const struct { const char *name; uint8_t kind; } operators[] = {
 
 static bool find_functions(const void *code)
 {
-    static int state; /* 0: not tried, 1: there, -1: not */
-    const struct { const char *name; void *place; } wanted[] = {
-        {"LiteRtGetModelSignature", &api.model_signature}, {"LiteRtGetSignatureSubgraph", &api.signature_subgraph}, {"LiteRtGetNumSubgraphOps", &api.count_ops},
-        {"LiteRtGetSubgraphOp", &api.op}, {"LiteRtGetOpCode", &api.op_code}, {"LiteRtGetNumOpInputs", &api.count_inputs}, {"LiteRtGetOpInput", &api.op_input},
-        {"LiteRtGetNumOpOutputs", &api.count_outputs}, {"LiteRtGetOpOutput", &api.op_output}, {"LiteRtGetRankedTensorType", &api.ranked_type},
-        {"LiteRtGetTensorWeights", &api.tensor_weights}, {"LiteRtGetWeightsBytes", &api.weights_bytes},
-        {"LiteRtCompiledModelIsNonCpuFullyAccelerated", &api.elsewhere},
+    static enum { UNTRIED, READY, UNKNOWN } state;
+    const struct { const char *name; void *place; bool spared; } wanted[] = {
+        {"LiteRtGetModelSignature", &api.model_signature, false}, {"LiteRtGetSignatureSubgraph", &api.signature_subgraph, false},
+        {"LiteRtGetNumSubgraphOps", &api.count_ops, false}, {"LiteRtGetSubgraphOp", &api.op, false}, {"LiteRtGetOpCode", &api.op_code, false},
+        {"LiteRtGetNumOpInputs", &api.count_inputs, false}, {"LiteRtGetOpInput", &api.op_input, false}, {"LiteRtGetNumOpOutputs", &api.count_outputs, false},
+        {"LiteRtGetOpOutput", &api.op_output, false}, {"LiteRtGetRankedTensorType", &api.ranked_type, false},
+        {"LiteRtGetTensorWeights", &api.tensor_weights, false}, {"LiteRtGetWeightsBytes", &api.weights_bytes, false},
+        {"LiteRtCompiledModelIsNonCpuFullyAccelerated", &api.elsewhere, true},
     };
-    Dl_info info;
-    void *handle = state == 0 && dladdr(code, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
-    for (size_t i = 0; state == 0 && i < sizeof wanted / sizeof *wanted; i++) {
+    if (state != UNTRIED)
+        return state == READY;
+    void *handle = tvg_library_handle(code);
+    state = READY;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && state == READY; i++) {
         void *symbol = handle ? dlsym(handle, wanted[i].name) : NULL;
-        if (symbol) {
-            memcpy(wanted[i].place, &symbol, sizeof symbol);
-        } else if (i + 1 < sizeof wanted / sizeof *wanted) {
+        memcpy(wanted[i].place, &symbol, sizeof symbol);
+        if (!symbol && !wanted[i].spared) {
             tvg_note("unknown-version", "LiteRT", wanted[i].name);
-            state = -1;
+            state = UNKNOWN;
         }
     }
-    state = state ? state : 1;
-    return state > 0;
+    return state == READY;
 }
 
 /* False for a tensor without known sizes. */

@@ -301,19 +301,22 @@ static void leave(const int *unused)
 /* What a wrong slot may give is passed on whole. */
 typedef uintptr_t member_function(uintptr_t object, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f);
 
+/* Calls a function that may make executions; *depth: in how many such calls it was made. In line: the hook's frame is what exceptions pass through. */
+TVG_HOT uintptr_t call_maker(member_function *real, uintptr_t object, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f, int *depth)
+{
+    int before __attribute__((cleanup(leave))) = making++;
+    *depth = before;
+    return real(object, b, c, d, e, f);
+}
+
 /* Backend::onCreate(inputs, outputs, operator) */
 member_function tvg_hook_mnn_create;
 TVG_HOOK_BODY uintptr_t tvg_hook_mnn_create(uintptr_t backend, uintptr_t inputs, uintptr_t outputs, uintptr_t op, uintptr_t e, uintptr_t f)
 {
     TVG_TAKE_ENTRY(entry);
     void *const target = tvg_target(entry, NULL);
-    uintptr_t object;
     int depth;
-    {
-        int before __attribute__((cleanup(leave))) = making++;
-        depth = before;
-        object = TVG_FUNCTION(member_function, target)(backend, inputs, outputs, op, e, f);
-    }
+    uintptr_t object = call_maker(TVG_FUNCTION(member_function, target), backend, inputs, outputs, op, e, f, &depth);
     if (depth == 0 && object) {
         int saved = errno;
         made((const void *)object, (const uint8_t *)op, float_type((const void *)backend, entry->name));
@@ -328,13 +331,8 @@ TVG_HOOK_BODY uintptr_t tvg_hook_mnn_clone(uintptr_t object, uintptr_t backend, 
 {
     TVG_TAKE_ENTRY(entry);
     void *const target = tvg_target(entry, NULL);
-    uintptr_t done;
     int depth;
-    {
-        int before __attribute__((cleanup(leave))) = making++;
-        depth = before;
-        done = TVG_FUNCTION(member_function, target)(object, backend, op, copy, e, f);
-    }
+    uintptr_t done = call_maker(TVG_FUNCTION(member_function, target), object, backend, op, copy, e, f, &depth);
     const struct execution *original = tvg_registry_get(&known, (const void *)object);
     const void *const *place = (const void *const *)copy;
     if (depth == 0 && (uint8_t)done && place && *place && original) {

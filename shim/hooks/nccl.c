@@ -37,8 +37,7 @@ static int ranks_of(const void *target, const void *comm)
     comm_count *get = atomic_load_explicit(&get_ranks, memory_order_acquire);
     int ranks = 0;
     if (!get) {
-        Dl_info info;
-        void *handle = dladdr(target, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+        void *handle = tvg_library_handle(target);
         void *symbol = handle ? dlsym(handle, "ncclCommCount") : NULL;
         if (!symbol) return 0;
         get = (comm_count *)(uintptr_t)symbol;

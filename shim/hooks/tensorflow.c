@@ -26,8 +26,7 @@ static bool find_functions(const void *code)
     int state = __atomic_load_n((int *)&tensorflow.state, __ATOMIC_ACQUIRE);
     if (state != UNTRIED)
         return state == READY;
-    Dl_info info;
-    void *handle = dladdr(code, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *handle = tvg_library_handle(code);
     struct { const char *name; void *place; } wanted[] = {
         {"_ZNK10tensorflow15TensorShapeBaseINS_11TensorShapeEE8dim_sizeEi", &tensorflow.dim_size},
         {"_ZNK10tensorflow6Tensor11tensor_dataEv", &tensorflow.tensor_data},

@@ -213,14 +213,6 @@ static bool shape(struct operator *operator, const uintptr_t *argument)
 
 tvg_any_function tvg_hook_xnn_create, tvg_hook_xnn_reshape, tvg_hook_xnn_setup;
 
-static void gather(uintptr_t argument[ARGUMENTS], uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f,
-                   const struct tvg_stack_arguments *rest)
-{
-    const uintptr_t first[6] = {a, b, c, d, e, f};
-    memcpy(argument, first, sizeof first);
-    memcpy(argument + 6, rest->word, sizeof rest->word);
-}
-
 /* Where among the arguments of its creation a new operator's address goes. */
 static unsigned place_of_new(const struct family *family, const struct form *form, const char *name)
 {
@@ -247,7 +239,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xnn_create_operator(uintptr_t a, uintptr_t b, u
     TVG_TAKE_ENTRY(entry);
     void *const target = tvg_target(entry, NULL);
     uintptr_t argument[ARGUMENTS];
-    gather(argument, a, b, c, d, e, f, &rest);
+    tvg_gather_arguments(argument, ARGUMENTS, a, b, c, d, e, f, &rest);
     uintptr_t status = TVG_FUNCTION(create_function, target)(a, b, c, d, e, f, w, x, y, z, rest);
     int saved = errno;
     const char *name = entry->name + strlen("xnn_create_");
@@ -278,7 +270,7 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xnn_reshape(uintptr_t a, uintptr_t b, uintptr_t
         tvg_note("unknown-version", "XNNPACK", "an operator was shaped whose making was not understood: it is not counted");
     else if ((uint32_t)status == 0) {
         uintptr_t argument[ARGUMENTS];
-        gather(argument, a, b, c, d, e, f, &rest);
+        tvg_gather_arguments(argument, ARGUMENTS, a, b, c, d, e, f, &rest);
         operator->shaped = shape(operator, argument);
         tvg_op_count(&operator->op);
     }

@@ -13,7 +13,7 @@
 #include "../record/record.h"
 #include "registry.h"
 
-enum { OPERATORS_MAX = 8192, DIMS_MAX = 6, SUCCESS = 0 };
+enum { OPERATORS_MAX = 8192, DIMS_MAX = 6, ARGUMENTS = 12, SUCCESS = 0 };
 
 /* How an operator is shaped: the order of the arguments of reshape. */
 enum shaping { ROWS, ROWS_BEHIND, TWO_SHAPES, PERMUTED, REDUCED, IMAGES };
@@ -74,13 +74,6 @@ static struct tvg_xnn_other *remember(const void *address)
     else
         tvg_note("limit", "XNNPACK", "more operators than are remembered: those that came later are not recorded");
     return other;
-}
-
-static void gather(uintptr_t argument[12], uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f, const struct tvg_stack_arguments *rest)
-{
-    const uintptr_t first[6] = {a, b, c, d, e, f};
-    memcpy(argument, first, sizeof first);
-    memcpy(argument + 6, rest->word, 6 * sizeof rest->word[0]);
 }
 
 static uint64_t product(const size_t *dims, size_t count)
@@ -157,8 +150,8 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xnn_create_other(uintptr_t a, uintptr_t b, uint
     int saved = errno;
     const struct family *family = family_of(entry->name + strlen("xnn_create_"));
     if ((uint32_t)status == SUCCESS && family) {
-        uintptr_t argument[12];
-        gather(argument, a, b, c, d, e, f, &rest);
+        uintptr_t argument[ARGUMENTS];
+        tvg_gather_arguments(argument, ARGUMENTS, a, b, c, d, e, f, &rest);
         struct tvg_xnn_other *other = remember(*(void *const *)argument[family->made]);
         if (other) {
             other->type_a = type_of(argument[family->input_type]);
@@ -185,8 +178,8 @@ TVG_HOOK_BODY uintptr_t tvg_hook_xnn_reshape_other(uintptr_t a, uintptr_t b, uin
         if (strcmp(name + strlen(family->name), forms[i].suffix) == 0)
             other->type_a = forms[i].a, other->type_c = forms[i].c, width = forms[i].bytes;
     if (other && (uint32_t)status == SUCCESS) {
-        uintptr_t argument[12];
-        gather(argument, a, b, c, d, e, f, &rest);
+        uintptr_t argument[ARGUMENTS];
+        tvg_gather_arguments(argument, ARGUMENTS, a, b, c, d, e, f, &rest);
         struct tvg_op op = {.library = tvg_object_name(tvg_inline_code(target), NULL), .function = name, .net = TVG_NET_INLINE, .device = -1, .kind = family->kind,
                             .type_a = other->type_a, .type_b = family->setup_b ? other->type_a : TVG_TYPE_NONE, .type_c = other->type_c, .flags = TVG_OP_FLOP_GIVEN};
         if (other->type_a != other->type_c && family->kind == TVG_KIND_ELEMENTWISE)

@@ -1,6 +1,7 @@
 /* Which real function a call goes on to. */
 #include "resolve.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
 #include <stdatomic.h>
@@ -311,4 +312,10 @@ const char *tvg_object_name(const void *address, void **base)
     if (base)
         *base = (void *)object_base;
     return name;
+}
+
+void *tvg_library_handle(const void *code)
+{
+    Dl_info info;
+    return dladdr(code, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
 }

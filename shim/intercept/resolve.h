@@ -22,5 +22,7 @@ void tvg_targets_forget(void);
 
 /* File name (no folder) of the loaded object that holds `address` and its load base; "" when none. The string lives as long as the process. */
 const char *tvg_object_name(const void *address, void **base);
+/* For dlsym: the library that holds `code`; NULL where that is the program or nothing. It is never closed: what is found in it stays. */
+void *tvg_library_handle(const void *code);
 
 #endif
